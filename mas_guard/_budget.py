@@ -1,0 +1,282 @@
+"""How a call meets the ledger: what it asks for, what it waits for, and what is booked in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from mas_guard._drivers import Effect, Wait
+from mas_guard._run import Run, StepScope
+from mas_guard.errors import BudgetExceeded
+from mas_guard.ledger import Account, Ask, Grant, Refusal
+from mas_guard.prices import ModelFacts, cost, model_facts
+from mas_guard.types import NANO_USD_PER_USD, ZERO, Amounts, Call, CallOutcome, ModelCall, ToolCall, Usage
+
+OUTPUT_FLOOR = 1024  # tokens; a smaller share of what is left is not worth a call while more is to be had
+LEAST_OUTPUT = 16  # tokens; some interfaces refuse a smaller cap
+OUTPUT_SHARE = 4  # a call's output may hold a quarter of what is not yet settled
+UNDISPATCHED_LEASE = 60.0  # seconds from grant to sending
+DISPATCHED_LEASE = 900.0  # seconds until a call that nobody settled is charged in full
+LONG_WAIT = 1.0  # seconds; a longer wait is an event
+
+
+class Booking:
+    """A grant and what is needed to settle it."""
+
+    __slots__ = ("amounts", "call", "facts", "hold_id", "run")
+
+    def __init__(self, run: Run, call: Call, facts: ModelFacts | None, grant: Grant) -> None:
+        self.run = run
+        self.call = call
+        self.facts = facts
+        self.hold_id = grant.hold_id
+        self.amounts = grant.amounts
+
+    def dispatch(self) -> None:
+        """The call is about to be sent."""
+        self.run.ledger.dispatch(self.hold_id, DISPATCHED_LEASE)
+
+    def release(self) -> None:
+        """The call was not sent."""
+        self.run.ledger.release(self.hold_id)
+
+    def settle(self, outcome: CallOutcome) -> None:
+        """Book what the call used; what is unknown is charged as held and said to be estimated."""
+        if outcome.cached:
+            self.run.ledger.release(self.hold_id)
+            return
+        actual = self._actual(outcome)
+        settlement = self.run.ledger.settle(self.hold_id, actual)
+        if settlement.breach:
+            self.run.note(
+                f"a reply of {getattr(self.call, 'model', '')} used more than was held for it and was booked in full"
+            )
+            self.run.engine.event(
+                self.run, "breach", rule="budget", held=list(self.amounts), actual=list(actual)
+            )
+
+    def _actual(self, outcome: CallOutcome) -> Amounts:
+        if isinstance(self.call, ToolCall):
+            return Amounts(tool_calls=1)
+        usage = outcome.usage
+        if usage.known:
+            tokens = (usage.input_tokens or 0) + (usage.output_tokens or 0)
+            nano = price_of(self.run, self.call, self.facts, usage)
+            return Amounts(tokens, 1, 0, self.amounts.nano_usd if nano is None else nano)
+        self.run.note("the usage of at least one call is estimated: the provider did not say it")
+        return Amounts(self.amounts.tokens, 1, 0, self.amounts.nano_usd)
+
+
+def price_of(run: Run, call: ModelCall, facts: ModelFacts | None, usage: Usage) -> int | None:
+    """What *usage* costs in nano-USD; a plugin's word stands above the table's, `None` is unknown."""
+    if run.engine.plugins.has_price_hook:
+        said = run.engine.plugins.price(call.model, usage)
+        if said is not None:
+            return said
+    if usage.cost_nano_usd is not None:
+        return usage.cost_nano_usd
+    return cost(facts, usage) if facts is not None else None
+
+
+def book_observed(run: Run, call: Call, outcome: CallOutcome) -> None:
+    """In observe mode nothing is held; the spend is booked past the limit in a scope of its own."""
+    if outcome.cached:
+        return
+    if isinstance(call, ToolCall):
+        amounts = Amounts(tool_calls=1)
+    else:
+        facts = model_facts(call.model, run.policy)
+        usage = outcome.usage
+        if usage.known:
+            tokens = (usage.input_tokens or 0) + (usage.output_tokens or 0)
+        else:
+            run.note("the usage of at least one call is estimated: the provider did not say it")
+            tokens = call.input_bound + len(outcome.text.encode("utf-8", "replace"))
+            usage = Usage(call.input_bound, len(outcome.text.encode("utf-8", "replace")), estimated=True)
+        amounts = Amounts(tokens, 1, 0, price_of(run, call, facts, usage) or 0)
+    run.ledger.charge((run.account,), amounts, run.next_hold())
+    spent = run.spent()
+    for unit, used, limit in zip(Amounts._fields, spent, run.policy.budget.limits, strict=True):
+        if limit is not None and used > limit:
+            run.engine.would_stop(run, "budget", f"{used} of {limit} {unit}")
+
+
+def reserve(
+    run: Run, call: Call, scope: StepScope | None, inside: frozenset[str], concluding: bool
+) -> Generator[Effect, Any, Booking | Refusal]:
+    """Hold an upper bound of *call* on every level, or return the refusal."""
+    accounts = _accounts(run, scope, concluding)
+    keep = ZERO if concluding else run.owner_share()
+    if isinstance(call, ToolCall):
+        ask = Ask(
+            run.next_hold(),
+            accounts,
+            Amounts(tool_calls=1),
+            ZERO,
+            0,
+            0,
+            keep,
+            UNDISPATCHED_LEASE,
+            inside,
+        )
+        return (yield from _hold(run, call, None, ask))
+    facts = model_facts(call.model, run.policy)
+    wants_money = any(run.ledger.read(account).limits.nano_usd is not None for account in accounts)
+    if wants_money and (facts is None or not facts.priced) and not run.engine.plugins.has_price_hook:
+        return Refusal(accounts[0], "nano_usd", 0, 0, 0, -1, False)
+    wanted = _output_wanted(run, call, facts, accounts)
+    found = yield from _hold(
+        run, call, facts, _ask(run, call, facts, accounts, keep, inside, wanted, call.input_bound)
+    )
+    if isinstance(found, Refusal) and found.unit in ("tokens", "nano_usd") and call.count_exactly is not None:
+        exact = call.count_exactly()
+        if exact is not None and exact < call.input_bound:
+            call.input_bound = exact
+            found = yield from _hold(
+                run, call, facts, _ask(run, call, facts, accounts, keep, inside, wanted, exact)
+            )
+    return found
+
+
+def _accounts(run: Run, scope: StepScope | None, concluding: bool) -> tuple[Account, ...]:
+    if scope is None or concluding:
+        return run.accounts
+    if scope.account is None:
+        limits = run.policy.agent_limits(scope.agent)
+        if not any(limit is not None for limit in limits):
+            return run.accounts
+        scope.account = run.ledger.open(f"agent:{run.id}:{scope.agent}:{scope.identity}", limits)
+    return (*run.accounts, scope.account)
+
+
+def _ask(
+    run: Run,
+    call: ModelCall,
+    facts: ModelFacts | None,
+    accounts: tuple[Account, ...],
+    keep: Amounts,
+    inside: frozenset[str],
+    output: int,
+    input_tokens: int,
+) -> Ask:
+    priced = facts is not None and facts.priced
+    base = Amounts(input_tokens, 1, 0, facts.input_cost(input_tokens) if facts is not None and priced else 0)
+    per_output = Amounts(
+        call.choices, 0, 0, facts.per_output_nano * call.choices if facts is not None and priced else 0
+    )
+    return Ask(
+        run.next_hold(),
+        accounts,
+        base,
+        per_output,
+        output,
+        min(output, LEAST_OUTPUT),
+        keep,
+        UNDISPATCHED_LEASE,
+        inside,
+    )
+
+
+def _hold(
+    run: Run, call: Call, facts: ModelFacts | None, ask: Ask
+) -> Generator[Effect, Any, Booking | Refusal]:
+    ledger = run.ledger
+    found = ledger.reserve(ask)
+    if isinstance(found, Refusal):
+        waited = None
+        if found.can_wait:
+            began = run.engine.now()
+            waited = yield Wait(ledger, ask, _longest_wait(run))
+            if run.engine.now() - began > LONG_WAIT:
+                seconds = round(run.engine.now() - began, 3)
+                run.engine.event(run, "budget_wait", rule="budget", seconds=seconds)
+        # Where nothing can come back, or this caller may not wait, what fits now is taken.
+        found = waited if waited is not None else ledger.reserve_fitting(ask)
+    if isinstance(found, Refusal):
+        return found
+    if isinstance(call, ModelCall):
+        call.output_cap = _cap_to_send(run, call, facts, found.output)
+    return Booking(run, call, facts, found)
+
+
+def _longest_wait(run: Run) -> float | None:
+    left = run.time_left()
+    most = run.policy.budget_wait
+    return left if most is None else most if left is None else min(left, most)
+
+
+def model_maximum(run: Run, facts: ModelFacts | None) -> tuple[int, bool]:
+    """The model's largest output in tokens, and whether it is known."""
+    if facts is not None and facts.max_output is not None:
+        return facts.max_output, True
+    return run.policy.unknown_max_output, False
+
+
+def _output_wanted(
+    run: Run, call: ModelCall, facts: ModelFacts | None, accounts: tuple[Account, ...]
+) -> int:
+    maximum, _ = model_maximum(run, facts)
+    wanted = maximum if call.max_output is None else min(call.max_output, maximum)
+    per_output = facts.per_output_nano if facts is not None and facts.priced else 0
+    for account in accounts:
+        balance = run.ledger.read(account)
+        for limit, settled, price in (
+            (balance.limits.tokens, balance.settled.tokens, 1),
+            (balance.limits.nano_usd, balance.settled.nano_usd, per_output),
+        ):
+            if limit is None or not price:
+                continue
+            share = max(0, limit - settled) // (OUTPUT_SHARE * price * call.choices)
+            wanted = min(wanted, max(share, OUTPUT_FLOOR))
+    return wanted
+
+
+def _cap_to_send(run: Run, call: ModelCall, facts: ModelFacts | None, granted: int) -> int | None:
+    maximum, _ = model_maximum(run, facts)
+    own = maximum if call.max_output is None else call.max_output
+    return granted if granted < min(own, maximum) else None
+
+
+def refusal_error(run: Run, call: Call, refusal: Refusal, scope: StepScope | None) -> BudgetExceeded:
+    """Say what was spent, held by others, asked for and allowed, apart, and what raises the limit."""
+    unit = refusal.unit
+    if refusal.asked < 0:
+        model = getattr(call, "model", "")
+        return BudgetExceeded(
+            f"Run {run.id} has a limit in USD, and the price of model {model!r} is unknown: nothing was sent. "
+            f'Add [models."{model}"] input_price = "…" and output_price = "…" (USD per million tokens) to '
+            "mas-guard.toml, name its base model there, or set MAS_GUARD_UNKNOWN_PRICE to a price per million tokens.",
+            unit=unit,
+        )
+    level, setting = "Run " + run.id, "MAS_GUARD_BUDGET__" + _SETTING[unit]
+    if scope is not None and refusal.account is scope.account:
+        level, setting = f"Agent {scope.agent!r} of run {run.id}", "MAS_GUARD_AGENT_BUDGET__" + _SETTING[unit]
+    for group in run.groups:
+        if refusal.account is group.account:
+            level, setting = f"Group {group.name!r}", f"group({group.name!r}, {_GROUP_SETTING[unit]}=…)"
+    share = getattr(run.owner_share(), unit) if refusal.account is run.account and run.stop is None else 0
+    kept = f" ({_figure(unit, share)} more are kept for the owner)" if share else ""
+    return BudgetExceeded(
+        f"{level}: {_figure(unit, refusal.settled)} spent, {_figure(unit, refusal.held)} held by calls under "
+        f"way, {_figure(unit, refusal.asked)} asked for, limit {_figure(unit, refusal.limit)} {_NAME[unit]}{kept}. "
+        f"Raise {setting} or split the run.",
+        unit="usd" if unit == "nano_usd" else unit,
+        used=refusal.settled,
+        held=refusal.held,
+        asked=refusal.asked,
+        limit=refusal.limit,
+    )
+
+
+_SETTING = {"tokens": "TOKENS", "model_calls": "MODEL_CALLS", "tool_calls": "TOOL_CALLS", "nano_usd": "USD"}
+_GROUP_SETTING = {
+    "tokens": "tokens",
+    "model_calls": "model_calls",
+    "tool_calls": "tool_calls",
+    "nano_usd": "usd",
+}
+_NAME = {"tokens": "tokens", "model_calls": "model calls", "tool_calls": "tool calls", "nano_usd": "USD"}
+
+
+def _figure(unit: str, amount: int) -> str:
+    return f"{amount / NANO_USD_PER_USD:.6f}" if unit == "nano_usd" else f"{amount:,}".replace(",", " ")

@@ -1,0 +1,223 @@
+"""What the crossings share: plugins, the ledger, the record, and the books on finished runs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from mas_guard._plugins import Plugins
+from mas_guard.errors import ConfigError, GuardStopped
+from mas_guard.ledger import Ledger, MemoryLedger
+from mas_guard.records import EVENT_VERSION, EventSink
+from mas_guard.rules import BUILT_IN_RULES
+from mas_guard.types import ZERO, Amounts, Call, CallOutcome, Limits, Verdict
+
+if TYPE_CHECKING:
+    from mas_guard._budget import Booking
+    from mas_guard._run import Run
+    from mas_guard.config import Policy
+
+logger = logging.getLogger("mas_guard")
+
+REMEMBERED_RUNS = 1000  # finished runs whose accounts take a late call; older ones are closed
+
+
+class Engine:
+    """One per process as a rule; tests make their own with a ledger and a clock of theirs."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        plugins: Plugins | None = None,
+        ledger: Ledger | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.policy = policy
+        self.now = now
+        self.plugins = plugins if plugins is not None else Plugins()
+        for rule in BUILT_IN_RULES:
+            if not any(isinstance(plugin, rule) for plugin in self.plugins.names().values()):
+                self.plugins.register(rule())
+        self.ledger = ledger if ledger is not None else self._open_store(policy.store)
+        self._sinks: dict[str, EventSink] = {}
+        self._lock = threading.Lock()
+        self._finished: OrderedDict[str, Run] = OrderedDict()
+        self._top_ups: dict[str, tuple[Amounts, int]] = {}
+
+    def _open_store(self, url: str) -> Ledger:
+        scheme = url.split("://", 1)[0]
+        if scheme == "memory":
+            return MemoryLedger()
+        factory = self.plugins.stores().get(scheme)
+        if factory is None:
+            known = ", ".join(sorted({"memory", *self.plugins.stores()}))
+            raise ConfigError(
+                f"STORE={url!r} names the store {scheme!r}, which no plugin brings; known: {known}. "
+                "Install the package that registers it under mas_guard_stores, or use memory://.",
+                source="STORE",
+                key="STORE",
+            )
+        return factory(url)  # type: ignore[no-any-return]
+
+    # -- the record ---------------------------------------------------------------------------------
+
+    def recording(self, run: Run | None) -> bool:
+        """True where somebody reads events."""
+        return bool(self.plugins.on_event) or bool((run.policy if run else self.policy).events)
+
+    def event(self, run: Run | None, name: str, /, **fields: Any) -> None:
+        """Write one event. Cheap where nobody reads them."""
+        policy = run.policy if run is not None else self.policy
+        if not policy.events and not self.plugins.on_event:
+            return
+        event: dict[str, Any] = {
+            "v": EVENT_VERSION,
+            "event": name,
+            "time": round(time.time(), 6),
+            "run": run.id if run is not None else "",
+        }
+        if run is not None:
+            event["mode"] = policy.mode
+            for key in ("name", "thread", "tenant"):
+                if value := getattr(run, key):
+                    event[key] = value
+        event.update(fields)
+        self.plugins.tell(self.plugins.on_event, event)
+        if policy.events:
+            sink = self._sinks.get(policy.events)
+            if sink is None:
+                with self._lock:
+                    sink = self._sinks.setdefault(policy.events, EventSink(policy.events))
+            sink.write(event)
+            if sink.lost and run is not None:
+                run.note(f"{sink.lost} event lines could not be written to {policy.events}")
+
+    def record_verdict(self, run: Run, verdict: Verdict, action: str) -> None:
+        """Record what a rule said and what was done about it."""
+        if verdict.kind == "allow":
+            return
+        self.event(
+            run,
+            "verdict",
+            rule=verdict.rule,
+            verdict=verdict.kind,
+            action=action,
+            reason=verdict.reason,
+            figures=dict(verdict.figures),
+        )
+        if action == "none" and verdict.action == "stop":
+            self.would_stop(run, verdict.rule, verdict.reason)
+
+    def record_stop(self, run: Run) -> None:
+        """Record the latched stop."""
+        stop = run.stop
+        if stop is None:
+            return
+        fields = _figures(stop.error)
+        self.event(
+            run,
+            "stop",
+            rule=stop.error.rule,
+            action=stop.action,
+            reason=str(stop.error),
+            owner=run.owner,
+            figures=fields,
+        )
+
+    def record_call(self, run: Run, call: Call, outcome: CallOutcome, booking: Booking | None) -> None:
+        """Record a settled call, and remember for the outcome where our cap cut the reply."""
+        cap = getattr(call, "output_cap", None)
+        if outcome.cut and cap is not None:
+            run.note(f"a reply of {getattr(call, 'model', '')} was cut by the guard's cap of {cap} tokens")
+            run.cut_by_cap = True
+        if not self.recording(run):
+            return
+        fields: dict[str, Any] = {"agent": call.agent, "kind": call.kind}
+        if call.kind == "model":
+            fields.update(
+                model=call.model,
+                input_tokens=outcome.usage.input_tokens,
+                output_tokens=outcome.usage.output_tokens,
+                estimated=not outcome.usage.known,
+                cached=outcome.cached,
+                cap=cap,
+            )
+        else:
+            fields["tool"] = call.tool
+        if outcome.error is not None:
+            fields["error"] = type(outcome.error).__name__
+        if booking is not None:
+            fields["held"] = list(booking.amounts)
+        self.event(run, "call", **fields)
+
+    def stop_in_force(self, run: Run, rule: str, error: GuardStopped) -> bool:
+        """True where *rule* is enforced; else what it would have done is recorded once."""
+        if run.policy.rule_mode(rule) == "enforce":
+            return True
+        self.would_stop(run, rule, str(error))
+        return False
+
+    def would_stop(self, run: Run, rule: str, reason: str) -> None:
+        """Record once per run and rule what enforce would have ended."""
+        if rule not in run.would_stop:
+            run.would_stop.add(rule)
+            self.event(run, "would_stop", rule=rule, reason=reason)
+
+    # -- the books ----------------------------------------------------------------------------------
+
+    def remember(self, run: Run) -> None:
+        """Keep *run*'s account for late calls and resumes; forget the oldest."""
+        with self._lock:
+            self._finished[run.id] = run
+            self._finished.move_to_end(run.id)
+            forgotten = []
+            while len(self._finished) > REMEMBERED_RUNS:
+                forgotten.append(self._finished.popitem(last=False)[1])
+        for old in forgotten:
+            self.ledger.close(old.account)
+
+    def known_run(self, run_id: str) -> Run | None:
+        """A run that ended or was suspended in this process not long ago."""
+        with self._lock:
+            return self._finished.get(run_id)
+
+    def top_up(self, run: Run, amounts: Amounts, *, hops: int = 0) -> None:
+        """Raise *run*'s limits; a resume of it picks this up, and so does the run if it is still going."""
+        with self._lock:
+            before, before_hops = self._top_ups.get(run.id, (ZERO, 0))
+            self._top_ups[run.id] = (before.plus(amounts), before_hops + hops)
+        self.apply_top_ups(run)
+        with run.lock:
+            run.stop = None
+        self.event(run, "top_up", figures={**amounts._asdict(), "hops": hops})
+
+    def apply_top_ups(self, run: Run) -> None:
+        """Set *run*'s limits to its policy's plus every top-up."""
+        amounts, hops = self._top_ups.get(run.id, (ZERO, 0))
+        limits = Limits(
+            *(
+                None if limit is None else limit + more
+                for limit, more in zip(run.policy.budget.limits, amounts, strict=True)
+            )
+        )
+        run.limits = limits
+        run.extra_hops = hops
+        if run.policy.mode == "enforce":
+            self.ledger.set_limits(run.account, limits)
+
+    def close(self) -> None:
+        """Close event files."""
+        for sink in self._sinks.values():
+            sink.close()
+
+
+def _figures(error: GuardStopped) -> Mapping[str, Any]:
+    hidden = {"run", "outcome"}
+    return {
+        name: value for name, value in vars(error).items() if name not in hidden and not name.startswith("_")
+    }

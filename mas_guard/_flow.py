@@ -1,0 +1,287 @@
+"""The four crossings, each one generator: what is asked, reserved, let through, and booked.
+
+Read from the top: a call is checked against the latch and the clock, judged by the rules, given a hold that
+covers its worst case, sent, and settled at what it really used. Drivers live in `_drivers`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextvars import ContextVar
+from typing import Any
+
+from mas_guard._budget import Booking, book_observed, refusal_error, reserve
+from mas_guard._conclusion import brief_for, take_conclusion
+from mas_guard._drivers import Answer, Flow, Proceed
+from mas_guard._run import Run, StepScope, current_run, current_step
+from mas_guard.errors import DeadlineExceeded, GuardStopped
+from mas_guard.ledger import Ask, Refusal
+from mas_guard.types import Amounts, Call, CallOutcome, Handoff, ModelCall, Step, ToolCall, Verdict
+
+NOT_EXECUTED = "not executed: limit reached"
+
+
+class LiveCall:
+    """A call that is under way: its holds, and the calls it is inside of."""
+
+    __slots__ = ("attempts", "booking", "call", "inside", "run")
+
+    def __init__(self, run: Run, call: Call, booking: Booking | None, outer: LiveCall | None) -> None:
+        self.run = run
+        self.call = call
+        self.booking = booking
+        self.attempts = 0
+        self.inside: frozenset[str] = outer.inside if outer is not None else frozenset()
+        if booking is not None:
+            self.inside |= {booking.hold_id}
+
+
+live_call: ContextVar[LiveCall | None] = ContextVar("mas_guard_call", default=None)
+
+
+def call_flow(run: Run, call: Call) -> Flow:
+    """One model or tool call."""
+    concluding = False
+    if run.stop is not None and run.policy.mode == "enforce":
+        concluding = isinstance(call, ModelCall) and run.stop.take_concluding_call()
+        if not concluding:
+            if isinstance(call, ToolCall):
+                return Answer(NOT_EXECUTED, run.stop.error.rule)
+            raise run.raised()
+    scope = current_step.get()
+    if not concluding:
+        check_time(run, scope, concluding=False)
+        if scope is not None and scope.stopped is not None:
+            if isinstance(call, ToolCall):
+                return Answer(f"{NOT_EXECUTED} ({scope.stopped.rule})", scope.stopped.rule)
+            raise run.raised(scope.stopped)
+    else:
+        assert isinstance(call, ModelCall)
+        call.concluding = True
+        call.notes.append(brief_for(run).text)
+
+    if isinstance(call, ModelCall):
+        agent_is_known(run, call.agent)
+        call.notes.extend(envelopes_to_tell(run, call.agent))
+    if not concluding:
+        verdict = judge(run, run.engine.plugins.before_call, call)
+        if verdict is not None:
+            if verdict.action == "stop":
+                run.latch(verdict.stop)
+                run.engine.record_stop(run)
+                if isinstance(call, ToolCall):
+                    return Answer(NOT_EXECUTED, verdict.rule)
+                raise run.raised()
+            if isinstance(call, ToolCall):
+                return Answer(verdict.message or verdict.reason, verdict.rule)
+            call.notes.append(verdict.message or verdict.reason)
+
+    outer = live_call.get()
+    booking: Booking | None = None
+    if run.policy.mode == "enforce" and run.policy.rule_mode("budget") == "enforce":
+        found = yield from reserve(run, call, scope, outer.inside if outer else frozenset(), concluding)
+        if not isinstance(found, Booking):
+            if concluding:
+                assert run.stop is not None
+                run.stop.next_action("the owner's concluding call does not fit the budget")
+                raise run.raised()
+            error = refusal_error(run, call, found, scope)
+            if scope is not None and found.account is scope.account:
+                scope.stopped = error
+                run.engine.event(run, "agent_budget", agent=scope.agent, rule="budget", reason=str(error))
+            else:
+                run.latch(error)
+                run.engine.record_stop(run)
+            if isinstance(call, ToolCall):
+                return Answer(NOT_EXECUTED, "budget")
+            raise run.raised(error)
+        booking = found
+        # A stop latched while this call waited is met here: nothing is sent after it.
+        if run.stop is not None and not concluding:
+            booking.release()
+            if isinstance(call, ToolCall):
+                return Answer(NOT_EXECUTED, run.stop.error.rule)
+            raise run.raised()
+        booking.dispatch()
+
+    live = LiveCall(run, call, booking, outer)
+    outcome: CallOutcome = yield Proceed(
+        scope=((live_call, live), (current_run, run)),
+        seconds=lambda: seconds_left(run, scope, concluding),
+        expired=lambda: expired(run, scope, concluding),
+    )
+    if booking is not None:
+        booking.settle(outcome)
+    else:
+        book_observed(run, call, outcome)
+    run.engine.plugins.tell(run.engine.plugins.after_call, call, outcome, run)
+    run.engine.record_call(run, call, outcome, booking)
+    if concluding:
+        take_conclusion(run, outcome)
+    elif isinstance(outcome.error, TimeoutError | asyncio.CancelledError) or outcome.error is None:
+        check_time_after(run, scope)
+    return None
+
+
+def handoff_flow(run: Run, handoff: Handoff) -> Flow:
+    """Control passing from one agent to others; an `Answer` means that it does not."""
+    if run.stop is not None:
+        return Answer(NOT_EXECUTED, run.stop.error.rule)
+    for agent in (handoff.source, *handoff.targets):
+        agent_is_known(run, agent)
+    plugins = run.engine.plugins
+    verdict = judge(run, plugins.before_handoff, handoff)
+    if verdict is not None:
+        plugins.tell(plugins.after_handoff, handoff, "denied", run)
+        if verdict.action == "stop":
+            run.latch(verdict.stop)
+            run.engine.record_stop(run)
+        return Answer(verdict.message or verdict.reason, verdict.rule)
+    if handoff.kind == "transfer":
+        with run.lock:
+            run.hops += 1
+    for target in handoff.targets:
+        run.visit(target)
+    yield Proceed()
+    plugins.tell(plugins.after_handoff, handoff, "done", run)
+    run.engine.event(
+        run,
+        "handoff",
+        agent=handoff.source,
+        target=",".join(handoff.targets),
+        kind=handoff.kind,
+        hops=run.hops,
+    )
+    return None
+
+
+def step_flow(run: Run, step: Step, scope: StepScope) -> Flow:
+    """An agent gets control and gives an output."""
+    plugins = run.engine.plugins
+    if plugins.before_step:
+        verdict = judge(run, plugins.before_step, step)
+        if verdict is not None and verdict.action == "stop":
+            run.latch(verdict.stop)
+            run.engine.record_stop(run)
+            raise run.raised()
+    outcome: CallOutcome = yield Proceed(scope=((current_step, scope), (current_run, run)))
+    if plugins.after_step:
+        verdict = judge(run, plugins.after_step, step, outcome)
+        if verdict is not None and verdict.action == "stop":
+            run.latch(verdict.stop)
+            run.engine.record_stop(run)
+            raise run.raised()
+    return None
+
+
+def judge(run: Run, hooks: tuple[Any, ...], subject: Any, *more: Any) -> Verdict | None:
+    """Ask the rules; record what they say; return the first whose action is taken."""
+    if not hooks:
+        return None
+    for verdict in run.engine.plugins.verdicts(hooks, subject, *more, run):
+        enforced = run.policy.rule_mode(verdict.rule) == "enforce"
+        acts = enforced and verdict.kind == "deny" and verdict.action not in ("none", "escalate")
+        run.engine.record_verdict(run, verdict, verdict.action if acts else "none")
+        if acts:
+            return verdict
+    return None
+
+
+def agent_is_known(run: Run, agent: str) -> None:
+    """Remember *agent* as one that acts in this run."""
+    if agent and agent not in run.agents:
+        with run.lock:
+            run.agents.add(agent)
+        if not run.path:
+            run.visit(agent)
+
+
+def envelopes_to_tell(run: Run, agent: str) -> list[str]:
+    """Failed envelopes of steps that the guard ended, told once to the next agent that asks its model."""
+    if not run.failed_envelopes:
+        return []
+    with run.lock:
+        told, run.failed_envelopes = run.failed_envelopes, []
+    return told
+
+
+def seconds_left(run: Run, scope: StepScope | None, concluding: bool) -> float | None:
+    """The time that a call starting now may take, in seconds."""
+    if run.policy.mode != "enforce" or run.policy.rule_mode("deadline") != "enforce":
+        return None
+    left = run.time_left(concluding=concluding)
+    if scope is not None and scope.clock is not None and not concluding:
+        own = scope.clock.left()
+        if own is not None and (left is None or own < left):
+            return own
+    return left
+
+
+def expired(run: Run, scope: StepScope | None, concluding: bool) -> BaseException | None:
+    """The error to raise if time is over by now, latched where it ends the run."""
+    left = seconds_left(run, scope, concluding)
+    if left is None or left > 0:
+        return None
+    try:
+        check_time(run, scope, concluding=concluding)
+    except GuardStopped as error:
+        return error
+    return None
+
+
+def check_time_after(run: Run, scope: StepScope | None) -> None:
+    """After a call nothing is raised: its result belongs to the app. The next crossing meets the stop."""
+    del run, scope
+
+
+def check_time(run: Run, scope: StepScope | None, *, concluding: bool) -> None:
+    """Raise `DeadlineExceeded` where the run's or the step's time is over."""
+    left = run.time_left(concluding=concluding)
+    if left is not None and left <= 0:
+        limit = run.clock.limit or 0.0
+        error = DeadlineExceeded(
+            f"Run {run.id} has used {run.clock.elapsed:.1f} s of active time; its deadline is {limit:g} s"
+            f"{_share_note(run, limit)}. Raise MAS_GUARD_DEADLINE or split the run.",
+            seconds=limit,
+        )
+        if run.engine.stop_in_force(run, "deadline", error):
+            run.latch(error)
+            run.engine.record_stop(run)
+            raise run.raised()
+    if scope is not None and scope.clock is not None:
+        own = scope.clock.left()
+        if own is not None and own <= 0 and scope.stopped is None:
+            error = DeadlineExceeded(
+                f"Step {scope.agent!r} of run {run.id} has used its {scope.clock.limit:g} s. "
+                "Raise MAS_GUARD_STEP_TIMEOUT or [agents.NAME] step_timeout.",
+                seconds=scope.clock.limit,
+            )
+            if run.engine.stop_in_force(run, "deadline", error):
+                scope.stopped = error
+                raise run.raised(error)
+
+
+def _share_note(run: Run, limit: float) -> str:
+    if not run.keeps_share:
+        return ""
+    return f" ({limit * run.policy.owner_reserve:g} s of it are kept for the owner)"
+
+
+def attempt(live: LiveCall) -> None:
+    """One more try of a call that is under way, by the client's own retries: it counts as a call.
+
+    Raises the stop where the budget of calls is used up. The first attempt is covered by the call's hold.
+    """
+    live.attempts += 1
+    if live.attempts == 1 or live.booking is None:
+        return
+    run = live.run
+    if run.stop is not None and run.stop.phase == "latched":
+        raise run.raised()
+    ask = Ask(run.next_hold(), run.accounts, Amounts(model_calls=1), keep=run.owner_share())
+    found = run.ledger.reserve_fitting(ask)
+    if isinstance(found, Refusal):
+        run.latch(refusal_error(run, live.call, found, None))
+        run.engine.record_stop(run)
+        raise run.raised()
+    run.ledger.settle(found.hold_id, Amounts(model_calls=1))

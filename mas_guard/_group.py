@@ -1,0 +1,81 @@
+"""Many runs under one budget."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from mas_guard.errors import BudgetExceeded
+from mas_guard.types import NANO_USD_PER_USD, Amounts, Limits, Outcome
+
+if TYPE_CHECKING:
+    from mas_guard._engine import Engine
+
+current_groups: ContextVar[tuple[Group, ...]] = ContextVar("mas_guard_groups", default=())
+
+
+class Group:
+    """A common budget over the runs that begin inside it, and nothing else: each run keeps its own hops,
+    deadline and latch.
+
+    Attributes:
+        name: The group's name.
+        outcomes: The outcome of every run inside it, in the order they ended; refused ones included.
+    """
+
+    def __init__(self, engine: Engine, name: str, limits: Limits) -> None:
+        self.name = name
+        self.limits = limits
+        self.outcomes: list[Outcome] = []
+        self._lock = threading.Lock()
+        self._engine = engine
+        self.account = engine.ledger.open(f"group:{name}:{uuid.uuid4().hex[:12]}", limits)
+
+    @property
+    def spent(self) -> Amounts:
+        """What the runs inside it have spent so far."""
+        return self._engine.ledger.read(self.account).settled
+
+    def add(self, outcome: Outcome) -> None:
+        """Take the outcome of a run inside."""
+        with self._lock:
+            self.outcomes.append(outcome)
+
+    def exhausted(self) -> BudgetExceeded | None:
+        """The error for a run that has not begun, once the common budget is gone."""
+        balance = self._engine.ledger.read(self.account)
+        for unit, limit, used in zip(Amounts._fields, balance.limits, balance.settled, strict=True):
+            if limit is not None and used >= limit:
+                return BudgetExceeded(
+                    f"Group {self.name!r} has spent {used} of {limit} {unit}: this run was refused before its first "
+                    f"call. Raise the group's limit, or begin fewer runs in it.",
+                    unit=unit,
+                    used=used,
+                    limit=limit,
+                )
+        return None
+
+
+@contextmanager
+def open_group(
+    engine: Engine,
+    name: str,
+    *,
+    tokens: int | None = None,
+    model_calls: int | None = None,
+    tool_calls: int | None = None,
+    usd: float | Decimal | str | None = None,
+) -> Iterator[Group]:
+    """Make a group current for a block."""
+    nano = None if usd is None else int(Decimal(str(usd)) * NANO_USD_PER_USD)
+    group = Group(engine, name, Limits(tokens, model_calls, tool_calls, nano))
+    token = current_groups.set((*current_groups.get(), group))
+    try:
+        yield group
+    finally:
+        current_groups.reset(token)

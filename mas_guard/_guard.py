@@ -1,0 +1,494 @@
+"""The front door: `wrap`, `instrument`, `uninstrument`, `run`, `group`, `status`, and the outcome's readers."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, TypeVar
+
+from mas_guard._boundary import finish, joined_groups, last_outcome, results
+from mas_guard._drivers import drive
+from mas_guard._engine import Engine
+from mas_guard._flow import agent_is_known, handoff_flow, step_flow
+from mas_guard._group import Group, open_group
+from mas_guard._plugins import Plugins
+from mas_guard._run import Run, StepScope, current_run, current_step, live_runs
+from mas_guard._threads import thread_patches
+from mas_guard.adapter import Adapter
+from mas_guard.config import Policy, load_policy
+from mas_guard.errors import AdapterError, AdapterNotFound, ConfigError, GuardError, GuardStopped
+from mas_guard.types import CallOutcome, Handoff, Outcome, Step
+
+logger = logging.getLogger("mas_guard")
+
+App = TypeVar("App")
+
+
+class Guard:
+    """Everything one process is guarded with. The module-level functions use one shared guard."""
+
+    def __init__(self, plugins: tuple[object, ...] = (), *, engine: Engine | None = None) -> None:
+        self._lock = threading.RLock()
+        self._extra_plugins = list(plugins)
+        self._engine = engine
+        self._armed: dict[str, Adapter] = {}
+        self.not_armed: dict[str, str] = {}
+        self._process_policy: Policy | None = None
+        self._process_options: dict[str, Any] = {}
+        self._sites: set[tuple[str, int]] = set()
+        self._unwrapped_told: set[str] = set()
+
+    # -- plugins and engine ------------------------------------------------------------------------
+
+    @property
+    def engine(self) -> Engine:
+        """The shared engine, made at first use under the policy of the settings alone."""
+        with self._lock:
+            if self._engine is None:
+                policy = self._process_policy or load_policy()
+                self._engine = Engine(policy, plugins=Plugins(self._extra_plugins))
+            return self._engine
+
+    def register(self, plugin: object) -> None:
+        """Add a rule, a store, or another plugin."""
+        self._extra_plugins.append(plugin)
+        if self._engine is not None:
+            self._engine.plugins.register(plugin)
+
+    def unregister(self, plugin: object) -> None:
+        """Take a plugin back."""
+        if plugin in self._extra_plugins:
+            self._extra_plugins.remove(plugin)
+        if self._engine is not None:
+            self._engine.plugins.unregister(plugin)
+
+    def adapters(self) -> list[Adapter]:
+        """Every installed adapter."""
+        return self.engine.plugins.adapters()
+
+    # -- arming ------------------------------------------------------------------------------------
+
+    def wrap(self, app: App, policy: Policy | None = None, **overrides: Any) -> App:
+        """Return *app* guarded; see `mas_guard.wrap`."""
+        options = {name: overrides.pop(name) for name in ("on_outcome", "tenant") if name in overrides}
+        chosen = policy if policy is not None else load_policy(overrides)
+        if policy is not None and overrides:
+            raise ConfigError(
+                f"wrap got policy= and {', '.join(overrides)}: give one of them, or load_policy({{…}}).",
+                source="wrap",
+                key=next(iter(overrides)),
+            )
+        if chosen.mode == "off":
+            return app
+        adapter = next((adapter for adapter in self.adapters() if adapter.can_wrap(app)), None)
+        if adapter is None:
+            kinds = ", ".join(adapter.name for adapter in self.adapters()) or "none"
+            raise AdapterNotFound(
+                f"No adapter can wrap a {type(app).__module__}.{type(app).__qualname__}. Installed adapters: {kinds}. "
+                'For plain Python use `with mas_guard.run("task"):`; for another framework install its adapter.'
+            )
+        adapter.check_version()
+        self._arm(adapter)
+        self._arm_companions()
+        thread_patches.apply()
+        wrapped: App = adapter.wrap(app, self, chosen)
+        self._options_of(wrapped).update(options)
+        return wrapped
+
+    def _arm_companions(self) -> None:
+        # A raw client inside a wrapped app belongs to the same run.
+        for adapter in self.adapters():
+            if adapter.name not in self._armed and adapter.loaded() and adapter.supports_companion:
+                try:
+                    adapter.check_version()
+                    self._arm(adapter)
+                except AdapterError as error:
+                    self.not_armed[adapter.name] = str(error)
+                    logger.warning("%s", error)
+
+    def instrument(self, **overrides: Any) -> None:
+        """Guard everything in this process; see `mas_guard.instrument`."""
+        if self._process_policy is not None:
+            logger.warning("mas-guard is instrumented already; uninstrument() first to change its settings.")
+            return
+        options = {name: overrides.pop(name) for name in ("on_outcome", "tenant") if name in overrides}
+        policy = load_policy(overrides)
+        if policy.mode == "off":
+            return
+        self._process_policy = policy
+        self._process_options = options
+        disabled = set(policy.disable)
+        thread_patches.apply()
+        for adapter in self.adapters():
+            if adapter.name in disabled or "*" in disabled:
+                self.not_armed[adapter.name] = "left out by MAS_GUARD_DISABLE"
+            elif adapter.found_version() is None:
+                self.not_armed[adapter.name] = f"{adapter.target} is not installed"
+            elif adapter.loaded():
+                self._arm_or_tell(adapter, policy)
+            else:
+                self._arm_when_imported(adapter, policy)
+
+    def _arm_or_tell(self, adapter: Adapter, policy: Policy) -> None:
+        try:
+            adapter.check_version()
+            self._arm(adapter)
+        except AdapterError as error:
+            self.not_armed[adapter.name] = str(error)
+            logger.error("mas-guard goes on without its %s adapter: %s", adapter.name, error)
+            if policy.require_armed:
+                raise
+
+    def _arm_when_imported(self, adapter: Adapter, policy: Policy) -> None:
+        if policy.require_armed:
+            adapter.check_version()
+        import wrapt
+
+        def imported(_: Any) -> None:
+            if self._process_policy is policy:
+                self._arm_or_tell(adapter, policy)
+
+        wrapt.register_post_import_hook(imported, adapter.module)
+
+    def _arm(self, adapter: Adapter) -> None:
+        with self._lock:
+            if adapter.name not in self._armed:
+                adapter.arm(self)
+                self._armed[adapter.name] = adapter
+                self.not_armed.pop(adapter.name, None)
+
+    def uninstrument(self) -> list[str]:
+        """Take everything back; returns the seams that another library wrapped on top of ours."""
+        with self._lock:
+            self._process_policy = None
+            self._process_options = {}
+            left = [seam for adapter in self._armed.values() for seam in adapter.disarm()]
+            left += thread_patches.remove()
+            self._armed.clear()
+            self.not_armed.clear()
+            return left
+
+    @property
+    def process_policy(self) -> Policy | None:
+        """The policy of `instrument()`; `None` where only wrapped apps are guarded."""
+        return self._process_policy
+
+    @property
+    def armed(self) -> Mapping[str, Adapter]:
+        """The adapters whose seams are in."""
+        return self._armed
+
+    def _options_of(self, app: Any) -> dict[str, Any]:
+        for adapter in self._armed.values():
+            options = adapter.options_of(app)
+            if options is not None:
+                return options
+        return {}
+
+    # -- runs --------------------------------------------------------------------------------------
+
+    def open_run(
+        self, policy: Policy, *, name: str = "", owner: str = "", run_id: str = "", thread: str = ""
+    ) -> Run:
+        """Open a run for an adapter's outermost boundary."""
+        tenant = policy.tenant or ""
+        run = Run(
+            self.engine,
+            policy,
+            name=name,
+            owner=owner,
+            groups=joined_groups(),
+            run_id=run_id,
+            thread=thread,
+            tenant=tenant,
+        )
+        if run_id:
+            self.engine.apply_top_ups(run)
+        return run
+
+    def on_outcome(self, policy: Policy, options: Mapping[str, Any]) -> Callable[[Outcome], None] | None:
+        """The callback that applies to a run."""
+        return options.get("on_outcome") or self._process_options.get("on_outcome")
+
+    def call_outside_run(self, what: str) -> None:
+        """A call outside of every run: told once per call site under `instrument()`, refused where set so."""
+        policy = self._process_policy
+        if policy is None:
+            return
+        site = _call_site()
+        if site not in self._sites:
+            self._sites.add(site)
+            logger.warning(
+                "%s at %s:%d is outside of every guarded run: nothing limits it. Put it into "
+                '`with mas_guard.run("…"):`, or set MAS_GUARD_OUTSIDE_RUN=refuse. Told once per call site.',
+                what,
+                *site,
+            )
+            self.engine.event(None, "outside_run", site=f"{site[0]}:{site[1]}", reason=what)
+        if policy.outside_run == "refuse" and policy.mode == "enforce":
+            raise GuardStopped(
+                f"{what} at {site[0]}:{site[1]} is outside of every guarded run and OUTSIDE_RUN=refuse. "
+                'Put it into `with mas_guard.run("…"):`, or set MAS_GUARD_OUTSIDE_RUN=pass.'
+            )
+
+    def unwrapped_app(self, name: str) -> None:
+        """An unwrapped app runs beside wrapped ones: told once per app."""
+        if self._process_policy is None and name not in self._unwrapped_told:
+            self._unwrapped_told.add(name)
+            logger.warning(
+                "%s runs unguarded beside guarded apps: wrap it too, or use mas_guard.instrument(). Told once.", name
+            )
+
+    @contextmanager
+    def run(self, name: str = "", *, owner: str = "", **overrides: Any) -> Iterator[PlainRun]:
+        """A run in plain Python; see `mas_guard.run`."""
+        on_outcome = overrides.pop("on_outcome", None)
+        outer = current_run.get()
+        if outer is not None:
+            yield PlainRun(outer)
+            return
+        policy = load_policy(overrides)
+        if policy.mode == "off":
+            yield PlainRun(None)
+            return
+        thread_patches.apply()
+        self._arm_for_plain_run()
+        run = self.open_run(policy, name=name, owner=owner)
+        plain = PlainRun(run)
+        token = current_run.set(run)
+        step = current_step.set(None)
+        error: BaseException | None = None
+        try:
+            engine = self.engine
+            engine.event(run, "run_started", owner=run.owner)
+            engine.plugins.tell(engine.plugins.run_started, run)
+            if policy.mode == "enforce":
+                for group in run.groups:
+                    if (refused := group.exhausted()) is not None:
+                        run.latch(refused)
+                        raise run.raised()
+            yield plain
+        except BaseException as raised:
+            error = raised
+        finally:
+            current_step.reset(step)
+            current_run.reset(token)
+            outcome = finish(run, CallOutcome(error=error), lambda: plain.result, on_outcome)
+        stop = run.stop
+        if stop is not None and policy.mode == "enforce":
+            if stop.action == "abort":
+                raise run.raised() from error
+            if isinstance(error, GuardStopped) or error is None:
+                plain.result = outcome.envelope.result if outcome.envelope else None
+                return
+        if error is not None:
+            raise error
+
+    def _arm_for_plain_run(self) -> None:
+        if self._process_policy is not None:
+            return
+        for adapter in self.adapters():
+            if adapter.name not in self._armed and adapter.loaded():
+                try:
+                    adapter.check_version()
+                    self._arm(adapter)
+                except AdapterError as error:
+                    self.not_armed[adapter.name] = str(error)
+
+    def group(self, name: str, **limits: Any) -> AbstractContextManager[Group]:
+        """Many runs under one budget; see `mas_guard.group`."""
+        known = ("tokens", "model_calls", "tool_calls", "usd")
+        for key in limits:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1)
+                hint = f" Did you mean {near[0]}?" if near else f" It takes {', '.join(known)}."
+                raise ConfigError(f"group({name!r}) got the unknown limit {key!r}.{hint}", source="group", key=key)
+        thread_patches.apply()
+        return open_group(self.engine, name, **limits)
+
+    def status(self) -> dict[str, Any]:
+        """What is armed, running, and spent now."""
+        return {
+            "mode": (self._process_policy or self.engine.policy).mode,
+            "armed": {name: adapter.found_version() for name, adapter in self._armed.items()},
+            "not_armed": dict(self.not_armed),
+            "internal_errors": self.engine.plugins.errors.count,
+            "runs": [
+                {
+                    "id": run.id,
+                    "name": run.name,
+                    "hops": run.hops,
+                    "owner": run.owner,
+                    "spent": run.spent()._asdict(),
+                    "seconds": round(run.clock.elapsed, 3),
+                }
+                for run in list(live_runs)
+                if run.outcome is None
+            ],
+        }
+
+
+class PlainRun:
+    """What `with mas_guard.run(...) as run` gives.
+
+    Attributes:
+        result: Set it to what is known so far; a stopped run's outcome keeps it as its partial state.
+    """
+
+    def __init__(self, run: Run | None) -> None:
+        self._run = run
+        self.result: Any = None
+
+    @property
+    def id(self) -> str:
+        """The run's id; empty with `MODE=off`."""
+        return self._run.id if self._run is not None else ""
+
+    @property
+    def outcome(self) -> Outcome | None:
+        """How the run ended; `None` while it goes on."""
+        return self._run.outcome if self._run is not None else None
+
+    @property
+    def spent(self) -> Any:
+        """What is settled so far, per unit."""
+        return self._run.spent() if self._run is not None else None
+
+    def top_up(self, **more: Any) -> None:
+        """Raise the run's limits; see `Run.top_up`."""
+        if self._run is not None:
+            self._run.top_up(**more)
+
+    @contextmanager
+    def step(self, agent: str) -> Iterator[None]:
+        """One activation of *agent*. Passing from one agent's step to another's is a hop; a step inside a
+        step is a delegation, and coming back from it is none.
+
+        Raises:
+            HopLimitExceeded: Where the hop would be one more than `MAX_HOPS` allows.
+        """
+        run = self._run
+        if run is None:
+            yield
+            return
+        errors = run.engine.plugins.errors
+        outer = current_step.get()
+        if outer is not None and outer.run is not run:
+            outer = None
+        before = outer.agent if outer is not None else run.adapter_state.get("last_step", "")
+        if before and before != agent:
+            handoff = Handoff(before, (agent,))
+            denied = drive(handoff_flow(run, handoff), lambda: None, lambda _: CallOutcome(), errors)
+            if denied is not None and run.stop is not None:
+                raise run.raised()
+        agent_is_known(run, agent)
+        scope = StepScope(run, agent, outer=outer)
+        flow = step_flow(run, Step(agent), scope)
+        effect = next(flow)
+        tokens = [(variable, variable.set(value)) for variable, value in getattr(effect, "scope", ())]
+        error: BaseException | None = None
+        try:
+            yield
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            for variable, token in reversed(tokens):
+                variable.reset(token)
+            if outer is None:
+                run.adapter_state["last_step"] = agent
+            try:
+                flow.send(CallOutcome(error=error))
+            except StopIteration:
+                pass
+            except GuardError:
+                if error is None:
+                    raise
+
+
+def _call_site() -> tuple[str, int]:
+    for frame in reversed(traceback.extract_stack(sys._getframe(1), limit=40)):
+        if "mas_guard" not in frame.filename and "site-packages" not in frame.filename:
+            return frame.filename, frame.lineno or 0
+    return "<unknown>", 0
+
+
+_shared: Guard | None = None
+_shared_lock = threading.Lock()
+
+
+def shared_guard() -> Guard:
+    """The process's guard, made at first use."""
+    global _shared
+    with _shared_lock:
+        if _shared is None:
+            _shared = Guard()
+        return _shared
+
+
+def wrap(app: App, policy: Policy | None = None, **overrides: Any) -> App:
+    """Guard *app* and return it: same type, same interface.
+
+    Overrides are setting names in lower case, nested by dict (`budget={"usd": 2}, max_hops=8`); `on_outcome=`
+    is called with every run's outcome.
+
+    Raises:
+        AdapterNotFound: No installed adapter knows this kind of app.
+        UnsupportedVersion: The framework's version is outside the adapter's range.
+        ConfigError: A setting is unknown or wrong.
+    """
+    return shared_guard().wrap(app, policy, **overrides)
+
+
+def instrument(**overrides: Any) -> None:
+    """Guard every app of every supported framework in this process, also those imported later."""
+    shared_guard().instrument(**overrides)
+
+
+def uninstrument() -> list[str]:
+    """Leave the process as it was. Returns the seams that another library has wrapped on top of ours."""
+    return shared_guard().uninstrument()
+
+
+def run(name: str = "", *, owner: str = "", **overrides: Any) -> AbstractContextManager[PlainRun]:
+    """A guarded run around plain Python code: `with mas_guard.run("task", owner="planner") as run:`."""
+    return shared_guard().run(name, owner=owner, **overrides)
+
+
+def group(name: str, **limits: Any) -> AbstractContextManager[Group]:
+    """A common budget (`tokens`, `model_calls`, `tool_calls`, `usd`) over every run that begins inside."""
+    return shared_guard().group(name, **limits)
+
+
+def outcome(result: Any) -> Outcome:
+    """Return the outcome of the run that gave *result*, or of a `GuardStopped`.
+
+    Raises:
+        LookupError: *result* has no identity or is no guarded run's; the message names `last_outcome()`.
+    """
+    return results.find(result)
+
+
+def get_last_outcome() -> Outcome | None:
+    """Return the outcome of the run that ended last in the calling context."""
+    return last_outcome.get()
+
+
+def status() -> dict[str, Any]:
+    """Return what is armed, what is running, and what it has spent."""
+    return shared_guard().status()
+
+
+def register(plugin: object) -> None:
+    """Add a rule, a store, a price or a decision plugin for this process."""
+    shared_guard().register(plugin)
+
+
+def unregister(plugin: object) -> None:
+    """Take a plugin back."""
+    shared_guard().unregister(plugin)

@@ -1,0 +1,282 @@
+"""One run: identity, clock, hops and path, owner, budget accounts, and the latch.
+
+A run is one task from intake to outcome. It lives in a context variable, so that everything the app calls
+finds it; inner boundaries join it instead of opening their own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+import uuid
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from mas_guard._clock import ActiveClock
+from mas_guard._stop import Stop
+from mas_guard.errors import GuardStopped, OwnershipConflict, passing_through
+from mas_guard.ledger import Account, Ledger
+from mas_guard.types import ZERO, Amounts, Limits, Outcome
+
+if TYPE_CHECKING:
+    from mas_guard._engine import Engine
+    from mas_guard._group import Group
+    from mas_guard.config import Policy
+
+SNAPSHOT_VERSION = 1
+PATH_LENGTH = 64
+
+current_run: ContextVar[Run | None] = ContextVar("mas_guard_run", default=None)
+current_step: ContextVar[StepScope | None] = ContextVar("mas_guard_step", default=None)
+live_runs: weakref.WeakSet[Run] = weakref.WeakSet()
+
+_process = uuid.uuid4().hex[:12]
+_holds = itertools.count()
+
+
+def _after_fork() -> None:
+    global _process
+    _process = uuid.uuid4().hex[:12]
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+class StepScope:
+    """One activation of an agent, and the budget of its own where one is set.
+
+    Attributes:
+        agent: The agent's name.
+        identity: The framework's id of the activation.
+        outer: The activation it happens within.
+        account: The activation's budget, opened with its first call; `None` without one.
+        stopped: What ended the activation (not the run), once something did.
+        clock: The step's own time against `STEP_TIMEOUT`.
+        received: How many model replies the agent has had, for the repetition rule.
+    """
+
+    __slots__ = ("account", "agent", "clock", "identity", "outer", "run", "stopped")
+
+    def __init__(self, run: Run, agent: str, identity: str = "", outer: StepScope | None = None) -> None:
+        self.run = run
+        self.agent = agent
+        self.identity = identity or uuid.uuid4().hex
+        self.outer = outer
+        self.account: Account | None = None
+        self.stopped: GuardStopped | None = None
+        self.clock: ActiveClock | None = None
+
+
+class Run:
+    """A run in this process. Fields that matter to a reader are `id`, `name`, `owner`, `hops`, `outcome`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        policy: Policy,
+        *,
+        name: str = "",
+        owner: str = "",
+        groups: tuple[Group, ...] = (),
+        run_id: str = "",
+        thread: str = "",
+        tenant: str = "",
+    ) -> None:
+        self.engine = engine
+        self.policy = policy
+        self.id = run_id or uuid.uuid4().hex
+        self.name = name
+        self.thread = thread
+        self.tenant = tenant
+        self.groups = groups
+        self.lock = threading.RLock()
+        self.started_at = time.time()
+        self.clock = ActiveClock(policy.deadline, now=engine.now)
+        self.hops = 0
+        self.path: list[str] = []
+        self.agents: set[str] = set()
+        self.notes: list[str] = []
+        self.signals: set[type[BaseException]] = set()
+        self.rule_state: dict[str, Any] = {}
+        self.adapter_state: dict[str, Any] = {}
+        self.stop: Stop | None = None
+        self.outcome: Outcome | None = None
+        self.forked_from = ""
+        self.brought = ZERO
+        self.would_stop: set[str] = set()
+        self.failed_envelopes: list[str] = []
+        self.limits = policy.budget.limits
+        self.extra_hops = 0
+        self.cut_by_cap = False
+        self.suspended = False
+        self.owner_has_model: Callable[[], bool] = lambda: False
+        self.other_agents: Callable[[], bool] = lambda: False
+        self._owner = owner or policy.owner or ""
+        self.owner_named = bool(self._owner)
+        enforced = policy.mode == "enforce"
+        self.account = self.ledger.open(
+            f"run:{self.id}" if enforced else f"observed:{self.id}",
+            policy.budget.limits if enforced else Limits(),
+        )
+        self.accounts: tuple[Account, ...] = (self.account, *(group.account for group in groups))
+        live_runs.add(self)
+
+    @property
+    def ledger(self) -> Ledger:
+        """Where this run's budget is kept."""
+        return self.engine.ledger
+
+    @property
+    def hop_limit(self) -> int | None:
+        """The most hops this run may make, top-ups included; `None` for no limit."""
+        limit = self.policy.max_hops
+        return None if limit is None else limit + self.extra_hops
+
+    @property
+    def owner(self) -> str:
+        """The one agent accountable for an outcome; empty where nobody can answer."""
+        return self._owner
+
+    def set_owner(self, owner: str) -> None:
+        """Name the owner; a second, different one is an `OwnershipConflict`."""
+        if self._owner and owner != self._owner:
+            raise OwnershipConflict(
+                f"Run {self.id} has the owner {self._owner!r}; {owner!r} cannot own it too. "
+                "Name one owner with MAS_GUARD_OWNER or wrap(…, owner=…)."
+            )
+        self._owner = owner
+
+    @property
+    def owner_can_answer(self) -> bool:
+        """True where control can return to an owner that has a model, or to a deciding plugin."""
+        return bool(self._owner) and (self.owner_has_model() or self.engine.plugins.has_decide_hook)
+
+    @property
+    def keeps_share(self) -> bool:
+        """True where part of the budget is kept for the owner's concluding turn."""
+        if "owner" not in self.policy.on_limit or not self._owner or not self.owner_has_model():
+            return False
+        return self.owner_named or self.other_agents()
+
+    def owner_share(self) -> Amounts:
+        """What every call but the concluding turn must leave: `OWNER_RESERVE`, and one model call."""
+        if not self.keeps_share:
+            return ZERO
+        limits, share = self.limits, self.policy.owner_reserve
+        return Amounts(
+            tokens=int((limits.tokens or 0) * share),
+            model_calls=1 if limits.model_calls else 0,
+            tool_calls=int((limits.tool_calls or 0) * share),
+            nano_usd=int((limits.nano_usd or 0) * share),
+        )
+
+    def time_left(self, *, concluding: bool = False) -> float | None:
+        """Seconds of active time left; the owner's share of the deadline is set aside for others."""
+        limit = self.clock.limit
+        keep = limit * self.policy.owner_reserve if limit and not concluding and self.keeps_share else 0.0
+        return self.clock.left(keep)
+
+    def next_hold(self) -> str:
+        """A fresh hold id; ids survive a fork."""
+        return f"{_process}.{next(_holds)}"
+
+    def note(self, text: str) -> None:
+        """Remember *text* for the outcome's notes, once."""
+        with self.lock:
+            if text not in self.notes:
+                self.notes.append(text)
+
+    def visit(self, agent: str) -> None:
+        """Put *agent* on the path, once per activation; a long path keeps its end."""
+        with self.lock:
+            if not self.path or self.path[-1] != agent:
+                self.path.append(agent)
+                del self.path[:-PATH_LENGTH]
+
+    def latch(self, error: GuardStopped) -> Stop:
+        """Latch *error* as what ended the run; the first one stays."""
+        with self.lock:
+            if self.stop is None:
+                actions = self.policy.on_limit
+                if not self.owner_can_answer or not self.keeps_share:
+                    actions = tuple(action for action in actions if action != "owner")
+                error.run = self
+                self.stop = Stop(error, actions)
+            return self.stop
+
+    def raised(self, error: GuardStopped | None = None) -> GuardStopped:
+        """Return *error* (by default the latched one) in a class that every active framework lets pass."""
+        found = error if error is not None else self.stop.error if self.stop is not None else None
+        assert found is not None
+        signals = tuple(sorted(self.signals, key=lambda signal: signal.__qualname__))
+        raised = passing_through(found, signals)
+        raised.run = self
+        return raised
+
+    def spent(self) -> Amounts:
+        """What is settled so far."""
+        return self.ledger.read(self.account).settled
+
+    def unspent(self) -> Limits:
+        """What is left of each limit; `None` where there is none."""
+        spent = self.spent()
+        return Limits(
+            *(
+                None if limit is None else max(0, limit - used)
+                for limit, used in zip(self.limits, spent, strict=True)
+            )
+        )
+
+    def top_up(
+        self, *, tokens: int = 0, model_calls: int = 0, tool_calls: int = 0, usd: float = 0, hops: int = 0
+    ) -> None:
+        """Raise this run's limits and lift its stop, so that resuming goes on.
+
+        Arguments are what is added: tokens, calls, US dollars, hops. What has no limit stays unlimited.
+        """
+        self.engine.top_up(
+            self, Amounts(tokens, model_calls, tool_calls, round(usd * 1_000_000_000)), hops=hops
+        )
+
+    def snapshot(self) -> dict[str, Any]:
+        """What a checkpoint must carry for the run to go on elsewhere, versioned."""
+        stop = self.stop
+        return {
+            "v": SNAPSHOT_VERSION,
+            "id": self.id,
+            "hops": self.hops,
+            "path": list(self.path),
+            "agents": sorted(self.agents),
+            "spent": list(self.spent()),
+            "elapsed": round(self.clock.elapsed, 3),
+            "stop": None
+            if stop is None or stop.phase == "concluded"
+            else {"rule": stop.error.rule, "message": str(stop.error), "kind": type(stop.error).__name__},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a snapshot; of hops and spend the larger of store and snapshot counts."""
+        self.hops = max(self.hops, int(state.get("hops", 0)))
+        self.path = list(state.get("path", ()))
+        self.agents.update(state.get("agents", ()))
+        known = self.spent()
+        saved = Amounts(*(int(amount) for amount in state.get("spent", ZERO)))
+        missing = Amounts(*(max(0, theirs - mine) for theirs, mine in zip(saved, known, strict=True)))
+        if any(missing):
+            self.ledger.charge((self.account,), missing, f"{self.id}:restored:{uuid.uuid4().hex}")
+            self.brought = missing
+
+
+@contextmanager
+def within(run: Run) -> Iterator[Run]:
+    """Make *run* the current one for a block."""
+    token = current_run.set(run)
+    try:
+        yield run
+    finally:
+        current_run.reset(token)

@@ -1,0 +1,253 @@
+"""What an adapter is made of: the base class, and the crossings it calls.
+
+An adapter watches a framework's seams, translates its objects into `mas_guard.types`, and asks the guard. It
+decides nothing itself. Everything it needs is importable from here.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+from mas_guard._boundary import finish, last_outcome, results, run_flow
+from mas_guard._drivers import (
+    Answer,
+    Collector,
+    Reader,
+    drive,
+    drive_async,
+    drive_stream,
+    drive_stream_async,
+)
+from mas_guard._flow import (
+    NOT_EXECUTED,
+    LiveCall,
+    call_flow,
+    check_time,
+    handoff_flow,
+    live_call,
+    seconds_left,
+    step_flow,
+)
+from mas_guard._flow import attempt as count_attempt
+from mas_guard._run import Run, StepScope, current_run, current_step
+from mas_guard.errors import GuardStopped, UnsupportedVersion
+from mas_guard.hookspecs import hookimpl
+from mas_guard.patching import Patch, PatchSet
+from mas_guard.prices import exact_counter, input_bound
+from mas_guard.types import Call, CallOutcome, Handoff, ModelCall, Step, ToolCall, Usage
+
+if TYPE_CHECKING:
+    from mas_guard._guard import Guard
+    from mas_guard.config import Policy
+
+logger = logging.getLogger("mas_guard")
+
+__all__ = [
+    "NOT_EXECUTED",
+    "Adapter",
+    "Answer",
+    "Call",
+    "CallOutcome",
+    "Collector",
+    "Finding",
+    "GuardStopped",
+    "Handoff",
+    "LiveCall",
+    "ModelCall",
+    "Patch",
+    "PatchSet",
+    "Run",
+    "Step",
+    "StepScope",
+    "ToolCall",
+    "Usage",
+    "check_time",
+    "count_attempt",
+    "current_run",
+    "current_step",
+    "exact_counter",
+    "finish",
+    "guard_call",
+    "guard_call_async",
+    "guard_handoff",
+    "guard_stream",
+    "guard_stream_async",
+    "hookimpl",
+    "input_bound",
+    "last_outcome",
+    "live_call",
+    "results",
+    "run_flow",
+    "seconds_left",
+    "step_flow",
+    "usage_of_error",
+]
+
+
+class Finding:
+    """One line of `mas-guard doctor`.
+
+    Attributes:
+        mark: `ok`, `warning` or `error`.
+        text: What was found.
+        fix: The command or line that fixes it; every error has one.
+    """
+
+    __slots__ = ("fix", "mark", "text")
+
+    def __init__(self, mark: str, text: str, fix: str = "") -> None:
+        self.mark = mark
+        self.text = text
+        self.fix = fix
+
+
+class Adapter(ABC):
+    """One framework's adapter.
+
+    Attributes:
+        name: As in the entry point and in `MAS_GUARD_DISABLE`.
+        target: The distribution that it guards, such as `langgraph`.
+        supports: The version range, such as `>=1.1,<1.3`; `pyproject.toml`'s extra is held equal to it.
+        module: The module whose import arms the adapter under `instrument()`.
+        supports_companion: True for a client that works inside other frameworks' apps: it is armed with them.
+    """
+
+    name: str
+    target: str
+    supports: str
+    module: str
+    supports_companion = False
+
+    def options_of(self, app: Any) -> dict[str, Any] | None:
+        """The options kept for a wrapped *app*; `None` where it is not this adapter's."""
+        return None
+
+    def found_version(self) -> str | None:
+        """The installed version of the target; `None` where it is not installed."""
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            return version(self.target)
+        except PackageNotFoundError:
+            return None
+
+    def check_version(self) -> None:
+        """Raise `UnsupportedVersion` where the installed target is outside `supports`."""
+        found = self.found_version()
+        if found is not None and not within_range(found, self.supports):
+            raise UnsupportedVersion(
+                f"{self.target} {found} is installed; mas-guard's {self.name} adapter supports {self.supports}. "
+                f'Install a supported one: pip install "{self.target}{self.supports}".',
+                target=self.target,
+                found=found,
+                supports=self.supports,
+            )
+
+    def loaded(self) -> bool:
+        """True where the framework has been imported already."""
+        return self.module in sys.modules
+
+    def can_wrap(self, app: Any) -> bool:
+        """True where *app* is one of this framework's apps. Must not import the framework."""
+        return False
+
+    @abstractmethod
+    def arm(self, guard: Guard) -> None:
+        """Put the seams in. Idempotent; raises `SeamMissing`."""
+
+    @abstractmethod
+    def disarm(self) -> list[str]:
+        """Take the seams back; returns those that somebody wrapped on top."""
+
+    def wrap(self, app: Any, guard: Guard, policy: Policy) -> Any:
+        """Return *app* guarded under *policy*."""
+        raise NotImplementedError
+
+    def examine(self, app: Any) -> list[Finding]:
+        """What `doctor` should say about *app*."""
+        return []
+
+
+def within_range(version: str, supports: str) -> bool:
+    """True where *version* lies in a range of `>=`, `<`, `<=`, `>`, `==` clauses joined by commas.
+
+    Only release numbers count: a pre-release of the first unsupported version is unsupported as well.
+    """
+    found = _numbers(version)
+    for clause in supports.split(","):
+        clause = clause.strip()
+        for operator in (">=", "<=", "==", ">", "<"):
+            if clause.startswith(operator):
+                bound = _numbers(clause[len(operator) :])
+                width = max(len(found), len(bound))
+                left = found + (0,) * (width - len(found))
+                right = bound + (0,) * (width - len(bound))
+                holds = {
+                    ">=": left >= right,
+                    "<=": left <= right,
+                    "==": left == right,
+                    ">": left > right,
+                    "<": left < right,
+                }[operator]
+                if not holds:
+                    return False
+                break
+    return True
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    numbers = []
+    for part in version.strip().split("."):
+        digits = ""
+        for character in part:
+            if not character.isdigit():
+                break
+            digits += character
+        if not digits:
+            break
+        numbers.append(int(digits))
+    return tuple(numbers)
+
+
+def usage_of_error(error: BaseException) -> Usage:
+    """What a failed call is charged: nothing where the provider answered with an error status, since it does
+    not bill those; unknown, and so charged as held, where it may have done the work (time-outs, cut lines)."""
+    status = getattr(error, "status_code", None)
+    if isinstance(status, int) and status >= 400:
+        return Usage(0, 0)
+    return Usage(0, 0) if isinstance(error, GuardStopped) else Usage()
+
+
+def guard_call(run: Run, call: Call, send: Callable[[], Any], read: Reader) -> Any:
+    """Guard one synchronous call; returns its value, or an `Answer` where it was not made."""
+    return drive(call_flow(run, call), send, read, run.engine.plugins.errors)
+
+
+async def guard_call_async(run: Run, call: Call, send: Callable[[], Awaitable[Any]], read: Reader) -> Any:
+    """Guard one asynchronous call; returns its value, or an `Answer` where it was not made."""
+    return await drive_async(call_flow(run, call), send, read, run.engine.plugins.errors)
+
+
+def guard_stream(
+    run: Run, call: Call, send: Callable[[], Iterator[Any]], collector: Collector
+) -> Generator[Any, None, Answer | None]:
+    """Guard one synchronous stream."""
+    return drive_stream(call_flow(run, call), send, collector, run.engine.plugins.errors)
+
+
+def guard_stream_async(
+    run: Run, call: Call, send: Callable[[], AsyncIterator[Any]], collector: Collector
+) -> AsyncIterator[Any]:
+    """Guard one asynchronous stream."""
+    return drive_stream_async(call_flow(run, call), send, collector, run.engine.plugins.errors)
+
+
+def guard_handoff(run: Run, handoff: Handoff) -> Answer | None:
+    """Let control pass, or say why not."""
+    return drive(  # type: ignore[no-any-return]
+        handoff_flow(run, handoff), lambda: None, lambda _: CallOutcome(), run.engine.plugins.errors
+    )

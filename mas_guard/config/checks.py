@@ -1,0 +1,95 @@
+"""Values that are sound alone and impossible together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any
+
+from mas_guard.config.faults import conflict, not_yet
+from mas_guard.config.not_yet import store_that_comes_later
+from mas_guard.config.provenance import Provenance
+from mas_guard.config.table import name_in, setting_of
+
+Origin = Callable[[str], str]
+
+
+def check(values: Mapping[str, Any], provenance: Mapping[str, Provenance]) -> None:
+    """Raise a `ConfigError` for the first combination that makes no sense, with the figures and the fix."""
+
+    def origin(key: str) -> str:
+        return provenance[key].source
+
+    _check_repetition(values, origin)
+    _check_on_limit(values, origin)
+    _check_store(values, origin)
+    _check_models(values, origin)
+
+
+def _check_repetition(values: Mapping[str, Any], origin: Origin) -> None:
+    stages = [
+        (f"REPETITION__{stage}", values[f"REPETITION__{stage}"]) for stage in ("REDIRECT", "BLOCK", "STOP")
+    ]
+    counted = [(key, figure) for key, figure in stages if figure is not None]
+    for (earlier, low), (later, high) in pairwise(counted):
+        if low > high:
+            # Blame what was set, not the default that it collides with.
+            key = later if origin(earlier) == "default" else earlier
+            raise conflict(
+                key,
+                origin(key),
+                f"{earlier} = {low} is above {later} = {high}, so {earlier} would never be reached",
+                f"Set {earlier} to at most {high}, or raise {later} to at least {low}.",
+            )
+
+
+def _check_on_limit(values: Mapping[str, Any], origin: Origin) -> None:
+    actions = values["ON_LIMIT"]
+    if "abort" in actions[:-1]:
+        after = ", ".join(actions[actions.index("abort") + 1 :])
+        raise conflict(
+            "ON_LIMIT",
+            origin("ON_LIMIT"),
+            f"{','.join(actions)!r} never gets to {after}: abort always succeeds",
+            "Put abort last, or leave it out.",
+        )
+
+
+def _check_store(values: Mapping[str, Any], origin: Origin) -> None:
+    later = store_that_comes_later(values["STORE"])
+    if later:
+        raise not_yet("STORE", origin("STORE"), values["STORE"], later)
+
+
+def _check_models(values: Mapping[str, Any], origin: Origin) -> None:
+    bases: dict[str, str] = {}
+    for key, value in values.items():
+        setting = setting_of(key)
+        if setting is None or not setting.key.startswith("MODELS__*"):
+            continue
+        name = name_in(setting, key)
+        if setting.key.endswith("_PRICE"):
+            for part in ("INPUT", "OUTPUT"):
+                if f"MODELS__{name}__{part}_PRICE" not in values:
+                    raise conflict(
+                        key,
+                        origin(key),
+                        f"the model {name!r} has {setting.key[11:].lower()} = {value} and no {part.lower()}_price, "
+                        "and half a price is none",
+                        f'Add {part.lower()}_price to [models."{name}"], in USD per million tokens.',
+                    )
+        if setting.key.endswith("__BASE"):
+            bases[name] = value
+    for name, base in bases.items():
+        seen, following = [name], base
+        while following in bases and following not in seen:
+            seen.append(following)
+            following = bases[following]
+        if following in seen:
+            key = f"MODELS__{name}__BASE"
+            raise conflict(
+                key,
+                origin(key),
+                f"the base models go round: {' -> '.join([*seen, following])}",
+                "Name a published model, such as gpt-4o, as the last base.",
+            )

@@ -1,0 +1,38 @@
+"""Writing a value the way it is given: for `config show`, error messages and the record of where it came from."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from mas_guard.config.setting import Setting
+
+
+def written(value: Any, setting: Setting) -> str:
+    """*value* as it is written in a variable or file, with passwords in addresses left out."""
+    if value is None:
+        return "none"
+    if setting.kind == "duration" and isinstance(value, int | float):
+        return _written_duration(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple | list):
+        return ",".join(str(item) for item in value)
+    return without_password(str(value))
+
+
+def without_password(text: str) -> str:
+    """*text* with the credentials of an address replaced."""
+    return re.sub(r"(://)[^/@\s]*@", r"\1***@", text)
+
+
+def _written_duration(seconds: float) -> str:
+    milliseconds = round(seconds * 1000)
+    if milliseconds % 1000:
+        return f"{milliseconds}ms" if seconds < 1 else f"{seconds:g}s"
+    parts, rest = [], milliseconds // 1000
+    for unit, name in ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")):
+        count, rest = divmod(rest, unit)
+        if count:
+            parts.append(f"{count}{name}")
+    return "".join(parts) or "0s"

@@ -1,0 +1,325 @@
+"""What a ledger is: reserve before a call is sent, settle or release after it, on every level or on none.
+
+A ledger keeps integers per unit and level (`Account`). A level is a run, an agent's invocation, a group. Held
+units belong to calls under way (holds), settled units are spent. At every instant, at every level and in every
+unit, `settled + held <= limit`; the three exceptions are said: a settle above its hold (a `Breach`), `charge`
+(spend that was never reserved), and a limit that is set below what is used.
+
+The life of a hold::
+
+    reserve ── dispatch ── settle          the usual way
+       │          ├─────── release         proven unsent, or refunded: every unit comes back
+       │          └─ lease ends            charged in full and marked crashed; a late settle or release corrects
+       ├──────────────── settle | release
+       └─ lease ends                       every unit comes back; the id may be reserved anew
+
+Each id ends once: whatever ends it first counts, and repeating an end changes nothing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mas_guard.types import ZERO, Amounts, Limits, Unit
+
+UNDISPATCHED_LEASE = 60.0
+"""Seconds that a hold lives before it must be dispatched, unless the ask says otherwise."""
+
+REMEMBERED_IDS = 10_000
+"""How many ended holds, and how many charges, an account remembers; older ids are forgotten."""
+
+REMEMBERED_BREACHES = 1_000
+"""How many breaches an account lists; older ones leave the list (their spend stays booked)."""
+
+
+class Account:
+    """The handle of one level, made by `Ledger.open` and valid until `Ledger.close`.
+
+    Attributes:
+        scope: The level's name, such as `run:7f3a`; unique within its ledger.
+    """
+
+    __slots__ = ("scope",)
+
+    def __init__(self, scope: str) -> None:
+        self.scope = scope
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.scope!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A call that used more than it held, in one unit. The truth is booked; this says that it was too much."""
+
+    hold_id: str
+    unit: Unit
+    held: int
+    actual: int
+
+
+@dataclass(slots=True)
+class Balance:
+    """How one account stands.
+
+    Attributes:
+        limits: The ceilings; `None` for a unit without one.
+        settled: What is spent, `crashed` included.
+        held: What live holds keep.
+        crashed: The part of `settled` charged in full for sent calls whose lease ended without a word.
+        breaches: The most recent breaches, oldest first, at most `REMEMBERED_BREACHES`.
+    """
+
+    limits: Limits
+    settled: Amounts
+    held: Amounts
+    crashed: Amounts
+    breaches: tuple[Breach, ...]
+
+
+class Ask:
+    """What a call wants to hold, on every one of its accounts. A plain class, because one is made per call.
+
+    Attributes:
+        hold_id: Names the hold; asking again with the same id answers the same grant.
+        accounts: The levels that pay, the innermost (the run) first; at least one, each once.
+        base: What the call costs without its output.
+        per_output: What one output token costs, in tokens and nano_usd; zeros where nothing is elastic. Its
+            calls are not read: output costs none.
+        output: The output tokens wanted.
+        least_output: Fewer output tokens than this are of no use. Equal to `output` where nothing is elastic.
+        keep: Withheld from `accounts[0]` alone (the owner's share): its limit counts as `limit - keep`.
+        lease: Seconds until an undispatched hold comes back.
+        inside: Ids of the enclosing calls' holds, which cannot end before this call does.
+    """
+
+    __slots__ = (
+        "accounts", "base", "hold_id", "inside", "keep", "lease", "least_output", "output", "per_output",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        hold_id: str,
+        accounts: tuple[Account, ...],
+        base: Amounts,
+        per_output: Amounts = ZERO,
+        output: int = 0,
+        least_output: int | None = None,
+        keep: Amounts = ZERO,
+        lease: float = UNDISPATCHED_LEASE,
+        inside: frozenset[str] = frozenset(),
+    ) -> None:
+        """Keep the fields; `least_output` left out means that the output is not elastic."""
+        self.hold_id = hold_id
+        self.accounts = accounts
+        self.base = base
+        self.per_output = per_output
+        self.output = output
+        self.least_output = output if least_output is None else least_output
+        self.keep = keep
+        self.lease = lease
+        self.inside = inside
+
+
+class Grant:
+    """A hold: `amounts` are kept on every account of the ask until the hold ends. Read only for callers.
+
+    Attributes:
+        hold_id: The hold's id.
+        output: The output tokens granted; below what was asked only where the ask was elastic.
+        tokens, model_calls, tool_calls, nano_usd: What is held, in the units of `Amounts`.
+        spent: True once the hold has ended. Where a reserve answers a spent grant, that holds nothing (its
+            figures are 0): this id's call was made before, so do not send it again; a new call takes a new id.
+    """
+
+    __slots__ = ("hold_id", "model_calls", "nano_usd", "output", "spent", "tokens", "tool_calls")
+
+    hold_id: str
+    output: int
+    tokens: int
+    model_calls: int
+    tool_calls: int
+    nano_usd: int
+    spent: bool
+
+    @property
+    def amounts(self) -> Amounts:
+        """What is held, as `Amounts`."""
+        return Amounts(self.tokens, self.model_calls, self.tool_calls, self.nano_usd)
+
+    def __repr__(self) -> str:
+        state = ", spent" if self.spent else ""
+        return f"Grant({self.hold_id!r}, output={self.output}, {self.amounts}{state})"
+
+
+class Refusal:
+    """Why nothing is held: the first level and unit that refuse, and their figures apart.
+
+    Attributes:
+        account: The level that refuses.
+        unit: The unit that is short.
+        limit: The level's limit in that unit, `keep` already taken off.
+        settled: What is spent there.
+        held: What live holds keep there.
+        asked: What this ask wanted: in full, or with `least_output` where it took what fits.
+        can_wait: True where waiting may end in a grant, because live holds can give back what is missing.
+            False where nothing that may come back would change the answer: take what fits, or stop.
+        ahead: Others waiting for this unit at this level, who come first; a refusal may have no other reason.
+    """
+
+    __slots__ = ("account", "ahead", "asked", "can_wait", "held", "limit", "settled", "unit")
+
+    def __init__(
+        self,
+        account: Account,
+        unit: Unit,
+        limit: int,
+        settled: int,
+        held: int,
+        asked: int,
+        can_wait: bool,
+        ahead: int = 0,
+    ) -> None:
+        self.account = account
+        self.unit = unit
+        self.limit = limit
+        self.settled = settled
+        self.held = held
+        self.asked = asked
+        self.can_wait = can_wait
+        self.ahead = ahead
+
+    def __repr__(self) -> str:
+        return (
+            f"Refusal({self.account.scope!r}, {self.unit}: limit={self.limit}, settled={self.settled}, "
+            f"held={self.held}, asked={self.asked}, can_wait={self.can_wait}, ahead={self.ahead})"
+        )
+
+
+class Ticket:
+    """A place in the queue. `result` is `None` while it waits, then a `Grant` or a `Refusal` for good."""
+
+    __slots__ = ("ask", "result")
+
+    def __init__(self, ask: Ask) -> None:
+        self.ask = ask
+        self.result: Grant | Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What a settle did. Settling again answers what the first settle answered.
+
+    Attributes:
+        known: False where the ledger does not know the hold (closed, forgotten) or it was released before:
+            nothing was booked.
+        late: True where the hold's lease had ended: what was charged or given back then is put right.
+        breaches: One for each unit in which the call used more than it held; empty as a rule.
+    """
+
+    known: bool = True
+    late: bool = False
+    breaches: tuple[Breach, ...] = ()
+
+    @property
+    def breach(self) -> bool:
+        """True where the call used more than it held."""
+        return bool(self.breaches)
+
+
+class Ledger(ABC):
+    """Accounts, holds and the queue of those who wait. Every method may be called from any thread.
+
+    No method blocks for units. Units and accounts are integers of one store; a store whose server is lost
+    raises its driver's error, which the flow turns into `StoreUnavailable`.
+    """
+
+    @abstractmethod
+    def open(self, scope: str, limits: Limits) -> Account:
+        """Return the account named *scope*, made where there is none; what it has spent stays, limits are set."""
+
+    @abstractmethod
+    def set_limits(self, account: Account, limits: Limits) -> None:
+        """Set new limits, as a top-up does, and serve those who wait. Raises `ValueError` on a closed account."""
+
+    @abstractmethod
+    def charge(self, accounts: tuple[Account, ...], amounts: Amounts, charge_id: str) -> None:
+        """Book *amounts* on all *accounts* without a hold, past the limit if need be.
+
+        For spend that is a fact already: a resumed run's, a late call's, all of it in observe mode. Repeating
+        a *charge_id* on the same first account books nothing. Closed accounts are skipped.
+        """
+
+    @abstractmethod
+    def reserve(self, ask: Ask) -> Grant | Refusal:
+        """Hold what *ask* wants in full, on all its accounts, or nothing at all.
+
+        Those who wait come first: where somebody waits for a unit of the ask at one of its levels, the answer
+        is a `Refusal` with `can_wait`. Only an ask with `inside` passes them, since the calls around it could
+        not end before it. Raises `ValueError` without accounts or on a closed one.
+        """
+
+    @abstractmethod
+    def reserve_fitting(self, ask: Ask) -> Grant | Refusal:
+        """Hold the largest output in `least_output..output` that fits at once; for callers who cannot wait.
+
+        Passes those who wait. Raises `ValueError` as `reserve` does.
+        """
+
+    @abstractmethod
+    def wait(self, ask: Ask, wake: Callable[[], object]) -> Ticket:
+        """Queue *ask* in order of arrival and return its ticket.
+
+        *wake* is called exactly once, outside the ledger's lock and in any thread, after `ticket.result` was
+        set; that may be before `wait` returns. It is never called after `cancel` has returned a ticket that
+        had no result. It must not block; what it raises is logged.
+
+        The result is a grant in full, as soon as it fits. Where even all that can come back would not make
+        it fit in full, it is the largest output from `least_output` up that this can reach, once it is
+        reached, or a `Refusal` without `can_wait`. So a wait ends at the latest when all holds outside
+        `inside` have ended. The queue is served by every settle, release, dispatch, cancel, `set_limits` and
+        lease end; for a lease end somebody must call in, so call `sweep` after the seconds it names.
+        """
+
+    @abstractmethod
+    def cancel(self, ticket: Ticket) -> None:
+        """Leave the queue. A grant made meanwhile is released. Idempotent."""
+
+    @abstractmethod
+    def dispatch(self, hold_id: str, lease: float) -> bool:
+        """Say that the call is being sent, and give it *lease* seconds until it counts as crashed.
+
+        Dispatching again renews the lease. Returns False where the hold has ended: reserve again then.
+        """
+
+    @abstractmethod
+    def settle(self, hold_id: str, actual: Amounts) -> Settlement:
+        """End the hold with what the call really used; the rest comes back. Idempotent by id.
+
+        After a lease end it puts right what was charged or given back then.
+        """
+
+    @abstractmethod
+    def release(self, hold_id: str) -> None:
+        """End the hold of a call that was not sent, or was refunded: all its units come back. Idempotent."""
+
+    @abstractmethod
+    def read(self, account: Account) -> Balance:
+        """Return how *account* stands, leases that are over ended first. Raises `ValueError` when closed."""
+
+    @abstractmethod
+    def sweep(self) -> float | None:
+        """End the leases that are over and serve those who wait.
+
+        Returns the seconds after which to call again, or `None` where no hold is live. One who waits calls it
+        whenever that time has passed without a wake: no thread or timer of the ledger's own does.
+        """
+
+    @abstractmethod
+    def close(self, account: Account) -> None:
+        """Forget *account* and the ids that it remembers; those who wait on it get a `Refusal`. Idempotent.
+
+        A live hold goes on at its other levels until it ends there: they are paid truthfully.
+        """

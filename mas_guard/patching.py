@@ -1,0 +1,111 @@
+"""Patches as a table: put in, and taken back exactly as far as they are still ours.
+
+An adapter lists its seams as `Patch(module, name, make)`. `make(original)` returns the replacement. Plain
+closures are used instead of proxies: a closure costs 0.04 µs a call, a proxy a whole one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from mas_guard.errors import SeamMissing
+
+logger = logging.getLogger("mas_guard")
+
+_ABSENT = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """One seam.
+
+    Attributes:
+        module: Where it is looked up, such as `langgraph.pregel._runner`.
+        name: The attribute, dotted inside the module: `PregelLoop.after_tick`.
+        make: Gets the original and returns the replacement.
+        optional: True where a supported version may lack the seam.
+    """
+
+    module: str
+    name: str
+    make: Callable[[Any], Any]
+    optional: bool = False
+
+
+@dataclass(slots=True)
+class _Applied:
+    patch: Patch
+    owner: Any
+    attribute: str
+    original: Any
+    replacement: Any
+    inherited: bool
+
+
+class PatchSet:
+    """A table of patches that is put in as a whole and taken back as a whole."""
+
+    def __init__(self, target: str, patches: Iterable[Patch]) -> None:
+        self.target = target
+        self.patches = tuple(patches)
+        self._applied: list[_Applied] = []
+
+    @property
+    def applied(self) -> bool:
+        """True while the patches are in."""
+        return bool(self._applied)
+
+    def apply(self) -> None:
+        """Put every patch in, or none: a missing seam is a `SeamMissing`."""
+        if self._applied:
+            return
+        try:
+            for patch in self.patches:
+                self._apply_one(patch)
+        except BaseException:
+            self.remove()
+            raise
+
+    def _apply_one(self, patch: Patch) -> None:
+        *path, attribute = patch.name.split(".")
+        try:
+            owner: Any = importlib.import_module(patch.module)
+            for name in path:
+                owner = getattr(owner, name)
+            inherited = attribute not in vars(owner)
+            original = getattr(owner, attribute) if inherited else vars(owner)[attribute]
+        except (ImportError, AttributeError) as error:
+            if patch.optional:
+                return
+            raise SeamMissing(
+                f"{self.target} has no {patch.module}:{patch.name}, where mas-guard stands. Use a supported version "
+                "(mas-guard doctor lists them), or leave this adapter out with MAS_GUARD_DISABLE.",
+                target=self.target,
+                seam=f"{patch.module}:{patch.name}",
+            ) from error
+        replacement = patch.make(original)
+        setattr(owner, attribute, replacement)
+        self._applied.append(_Applied(patch, owner, attribute, original, replacement, inherited))
+
+    def remove(self) -> list[str]:
+        """Take the patches back; where somebody wrapped on top, leave theirs and return the seam's name."""
+        left: list[str] = []
+        for applied in reversed(self._applied):
+            current = vars(applied.owner).get(applied.attribute, _ABSENT)
+            if current is not applied.replacement:
+                left.append(f"{applied.patch.module}:{applied.patch.name}")
+            elif applied.inherited:
+                delattr(applied.owner, applied.attribute)
+            else:
+                setattr(applied.owner, applied.attribute, applied.original)
+        self._applied.clear()
+        if left:
+            logger.warning(
+                "mas-guard left %s as they are: another library wrapped them on top. Ours does nothing there now.",
+                ", ".join(left),
+            )
+        return left

@@ -1,0 +1,148 @@
+"""Repetition: the same agent makes the same call and gets the same result, again and again (MAST FM-1.3).
+
+Route, arguments and result count together, so that a polling tool whose answer changes, a supervisor that asks
+its workers once each, or equal samples drawn in parallel are never touched. A call is a repeat only if it began
+after the same agent had received the earlier equal call's result.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from mas_guard.errors import RepetitionDetected
+from mas_guard.hookspecs import hookimpl
+from mas_guard.types import Call, CallOutcome, ModelCall, ToolCall, Verdict
+
+RULE = "repetition"
+SHORT_REPLY = 60  # characters; shorter replies are routing lines and acknowledgements, not answers
+REMEMBERED = 4096  # different calls per run; the oldest is forgotten, so that a long run stays small
+
+
+@dataclass(slots=True)
+class _Seen:
+    """One call and how often it gave the same result in a row."""
+
+    times: int = 0
+    result: int = 0
+    ended_at: int = 0
+    replies: int = -1
+
+
+class _History:
+    """What one run's agents have called. `tick` orders starts and ends; `replies` counts model replies."""
+
+    __slots__ = ("replies", "seen", "started", "tick")
+
+    def __init__(self) -> None:
+        self.tick = 0
+        self.seen: dict[Any, _Seen] = {}
+        self.replies: dict[str, int] = {}
+        self.started: dict[int, int] = {}
+
+    def entry(self, key: Any) -> _Seen:
+        found = self.seen.get(key)
+        if found is None:
+            while len(self.seen) >= REMEMBERED:
+                self.seen.pop(next(iter(self.seen)))
+            found = self.seen[key] = _Seen()
+        return found
+
+
+class RepetitionRule:
+    """Redirects the third equal call, blocks the fourth, stops the run at the sixth (all three are settings)."""
+
+    @hookimpl
+    def mas_guard_before_call(self, call: Call, run: Any) -> Verdict | None:
+        """Judge *call* by how often its equals have given the same result."""
+        if isinstance(call, ToolCall) and call.is_handoff:
+            return None
+        with run.lock:
+            history = run.rule_state.setdefault(RULE, _History())
+            history.tick += 1
+            history.started[id(call)] = history.tick
+            entry = history.seen.get(_key(call))
+            if entry is None or not entry.times:
+                return None
+            if isinstance(call, ToolCall) and history.replies.get(call.agent, 0) <= entry.replies:
+                return None  # the agent has not read the earlier result yet: not a repeat
+            verdict = self._verdict(call, entry.times + 1, run)
+            if verdict is not None and run.policy.rule_mode(RULE) == "enforce" and isinstance(call, ToolCall):
+                # A call that is answered instead of made has no result of its own, yet it counts.
+                entry.times += 1
+                entry.replies = history.replies.get(call.agent, 0)
+                history.started.pop(id(call), None)
+            return verdict
+
+    @hookimpl
+    def mas_guard_after_call(self, call: Call, outcome: CallOutcome, run: Any) -> None:
+        """Remember what *call* gave."""
+        if isinstance(call, ToolCall) and call.is_handoff:
+            return
+        with run.lock:
+            history = run.rule_state.setdefault(RULE, _History())
+            started = history.started.pop(id(call), 0)
+            if isinstance(call, ModelCall):
+                if outcome.error is not None:
+                    return
+                history.replies[call.agent] = history.replies.get(call.agent, 0) + 1
+                if outcome.tool_calls or len(outcome.text) < SHORT_REPLY:
+                    return
+            result = hash(outcome.text) if outcome.error is None else hash(repr(outcome.error))
+            entry = history.entry(_key(call))
+            if not entry.times or result != entry.result:
+                entry.times, entry.result = 1, result
+            elif started > entry.ended_at and (
+                isinstance(call, ModelCall) or history.replies.get(call.agent, 0) > entry.replies
+            ):
+                entry.times += 1
+            history.tick += 1
+            entry.ended_at = history.tick
+            entry.replies = history.replies.get(call.agent, 0)
+
+    @staticmethod
+    def _verdict(call: Call, times: int, run: Any) -> Verdict | None:
+        limits = run.policy.repetition
+        redirect, block, stop = limits.redirect, limits.block, limits.stop
+        name = call.tool if isinstance(call, ToolCall) else f"model {call.model}"
+        setting = "MAS_GUARD_REPETITION__STOP"
+        if isinstance(call, ToolCall):
+            setting = f"[tools.{call.tool}] repeat, or MAS_GUARD_POLL_TOOLS={call.tool}"
+            allowance = run.policy.repeat_allowance(call.tool)
+            if allowance is not None:
+                more = max(0, allowance + 1 - (redirect or allowance + 1))
+                redirect, block, stop = (limit and limit + more for limit in (redirect, block, stop))
+        figures = {"call": name, "times": times, "redirect": redirect, "block": block, "stop": stop}
+        what = f"{call.agent or 'The agent'} made the same call of {name} {times} times with the same result"
+        if stop is not None and times >= stop:
+            reason = f"Run {run.id}: {what}; the limit is {stop}. Change the task, or allow it with {setting}."
+            return Verdict(
+                "deny",
+                RULE,
+                "stop",
+                reason,
+                stop=RepetitionDetected(reason, evidence=figures),
+                figures=figures,
+            )
+        if block is not None and times >= block:
+            message = (
+                f"blocked: {name} was called {times - 1} times with the same arguments and gave the same result; "
+                "it is not called again. Use what you have, or answer with what is missing."
+            )
+            return Verdict("deny", RULE, "block", f"{what}; allow it with {setting}.", message, None, figures)
+        if redirect is not None and times >= redirect:
+            message = (
+                f"not called: {name} has already given the same result {times - 1} times for the same arguments. "
+                "Do not repeat it: change the arguments, use another tool, or answer with what you know. "
+                f"(To allow repeats: {setting}.)"
+            )
+            return Verdict("deny", RULE, "redirect", f"{what}; allow it with {setting}.", message, None, figures)
+        return None
+
+
+def _key(call: Call) -> Any:
+    if isinstance(call, ModelCall):
+        return ("model", call.agent, call.model, hash(call.last_message))
+    arguments = json.dumps(call.arguments, sort_keys=True, default=str)
+    return ("tool", call.agent, call.tool, hash(arguments))
