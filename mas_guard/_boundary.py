@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from mas_guard._conclusion import brief_for
-from mas_guard._drivers import Flow, Proceed
+from mas_guard._drivers import Flow, Proceed, Scope
 from mas_guard._group import current_groups
 from mas_guard._run import Run, current_run, current_step
 from mas_guard.errors import GuardStopped
@@ -26,8 +26,10 @@ def run_flow(
     *,
     state: Callable[[], Any] = lambda: None,
     on_outcome: Callable[[Outcome], None] | None = None,
+    scope: Scope = (),
 ) -> Flow:
-    """One run from intake to outcome. *state* reads the state so far, for a run that is stopped."""
+    """One run from intake to outcome. *state* reads the state so far, for a run that is stopped; *scope* is
+    what the adapter adds to the run's context."""
     engine = run.engine
     engine.event(
         run, "run_started", owner=run.owner, **({"forked_from": run.forked_from} if run.forked_from else {})
@@ -43,7 +45,7 @@ def run_flow(
                 engine.record_stop(run)
                 finish(run, CallOutcome(error=refused), state, on_outcome)
                 raise run.raised()
-    outcome: CallOutcome = yield Proceed(scope=((current_run, run), (current_step, None)))
+    outcome: CallOutcome = yield Proceed(scope=((current_run, run), (current_step, None), *scope))
     finish(run, outcome, state, on_outcome)
     stop = run.stop
     if stop is not None and stop.action == "abort" and not run.suspended:

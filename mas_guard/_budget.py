@@ -62,9 +62,9 @@ class Booking:
         if usage.known:
             tokens = (usage.input_tokens or 0) + (usage.output_tokens or 0)
             nano = price_of(self.run, self.call, self.facts, usage)
-            return Amounts(tokens, 1, 0, self.amounts.nano_usd if nano is None else nano)
+            return Amounts(tokens, self.call.requests, 0, self.amounts.nano_usd if nano is None else nano)
         self.run.note("the usage of at least one call is estimated: the provider did not say it")
-        return Amounts(self.amounts.tokens, 1, 0, self.amounts.nano_usd)
+        return Amounts(self.amounts.tokens, self.call.requests, 0, self.amounts.nano_usd)
 
 
 def price_of(run: Run, call: ModelCall, facts: ModelFacts | None, usage: Usage) -> int | None:
@@ -93,7 +93,7 @@ def book_observed(run: Run, call: Call, outcome: CallOutcome) -> None:
             run.note("the usage of at least one call is estimated: the provider did not say it")
             tokens = call.input_bound + len(outcome.text.encode("utf-8", "replace"))
             usage = Usage(call.input_bound, len(outcome.text.encode("utf-8", "replace")), estimated=True)
-        amounts = Amounts(tokens, 1, 0, price_of(run, call, facts, usage) or 0)
+        amounts = Amounts(tokens, call.requests, 0, price_of(run, call, facts, usage) or 0)
     run.ledger.charge((run.account,), amounts, run.next_hold())
     spent = run.spent()
     for unit, used, limit in zip(Amounts._fields, spent, run.policy.budget.limits, strict=True):
@@ -160,10 +160,14 @@ def _ask(
     input_tokens: int,
 ) -> Ask:
     priced = facts is not None and facts.priced
-    base = Amounts(input_tokens, 1, 0, facts.input_cost(input_tokens) if facts is not None and priced else 0)
-    per_output = Amounts(
-        call.choices, 0, 0, facts.per_output_nano * call.choices if facts is not None and priced else 0
+    answers = call.choices * call.requests
+    base = Amounts(
+        input_tokens,
+        call.requests,
+        0,
+        facts.input_cost(input_tokens) if facts is not None and priced else 0,
     )
+    per_output = Amounts(answers, 0, 0, facts.per_output_nano * answers if facts is not None and priced else 0)
     return Ask(
         run.next_hold(),
         accounts,
@@ -226,7 +230,7 @@ def _output_wanted(
         ):
             if limit is None or not price:
                 continue
-            share = max(0, limit - settled) // (OUTPUT_SHARE * price * call.choices)
+            share = max(0, limit - settled) // (OUTPUT_SHARE * price * call.choices * call.requests)
             wanted = min(wanted, max(share, OUTPUT_FLOOR))
     return wanted
 

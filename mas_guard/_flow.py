@@ -6,7 +6,6 @@ covers its worst case, sent, and settled at what it really used. Drivers live in
 
 from __future__ import annotations
 
-import asyncio
 from contextvars import ContextVar
 from typing import Any
 
@@ -47,6 +46,8 @@ def call_flow(run: Run, call: Call) -> Flow:
         if not concluding:
             if isinstance(call, ToolCall):
                 return Answer(NOT_EXECUTED, run.stop.error.rule)
+            if run.stop.phase in ("asked", "concluded") and call.agent == run.owner:
+                run.stop.next_action("the owner called its model again instead of concluding")
             raise run.raised()
     scope = current_step.get()
     if not concluding:
@@ -118,8 +119,6 @@ def call_flow(run: Run, call: Call) -> Flow:
     run.engine.record_call(run, call, outcome, booking)
     if concluding:
         take_conclusion(run, outcome)
-    elif isinstance(outcome.error, TimeoutError | asyncio.CancelledError) or outcome.error is None:
-        check_time_after(run, scope)
     return None
 
 
@@ -227,11 +226,6 @@ def expired(run: Run, scope: StepScope | None, concluding: bool) -> BaseExceptio
     except GuardStopped as error:
         return error
     return None
-
-
-def check_time_after(run: Run, scope: StepScope | None) -> None:
-    """After a call nothing is raised: its result belongs to the app. The next crossing meets the stop."""
-    del run, scope
 
 
 def check_time(run: Run, scope: StepScope | None, *, concluding: bool) -> None:

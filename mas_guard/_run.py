@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from mas_guard._clock import ActiveClock
@@ -57,7 +58,6 @@ class StepScope:
         account: The activation's budget, opened with its first call; `None` without one.
         stopped: What ended the activation (not the run), once something did.
         clock: The step's own time against `STEP_TIMEOUT`.
-        received: How many model replies the agent has had, for the repetition rule.
     """
 
     __slots__ = ("account", "agent", "clock", "identity", "outer", "run", "stopped")
@@ -70,6 +70,10 @@ class StepScope:
         self.account: Account | None = None
         self.stopped: GuardStopped | None = None
         self.clock: ActiveClock | None = None
+
+    def start_clock(self, seconds: float) -> None:
+        """Give the activation its own time, in seconds."""
+        self.clock = ActiveClock(seconds, now=self.run.engine.now)
 
 
 class Run:
@@ -107,7 +111,6 @@ class Run:
         self.stop: Stop | None = None
         self.outcome: Outcome | None = None
         self.forked_from = ""
-        self.brought = ZERO
         self.would_stop: set[str] = set()
         self.failed_envelopes: list[str] = []
         self.limits = policy.budget.limits
@@ -169,10 +172,10 @@ class Run:
             return ZERO
         limits, share = self.limits, self.policy.owner_reserve
         return Amounts(
-            tokens=int((limits.tokens or 0) * share),
+            tokens=_part(limits.tokens, share),
             model_calls=1 if limits.model_calls else 0,
-            tool_calls=int((limits.tool_calls or 0) * share),
-            nano_usd=int((limits.nano_usd or 0) * share),
+            tool_calls=_part(limits.tool_calls, share),
+            nano_usd=_part(limits.nano_usd, share),
         )
 
     def time_left(self, *, concluding: bool = False) -> float | None:
@@ -252,6 +255,7 @@ class Run:
             "hops": self.hops,
             "path": list(self.path),
             "agents": sorted(self.agents),
+            "owner": self._owner,
             "spent": list(self.spent()),
             "elapsed": round(self.clock.elapsed, 3),
             "stop": None
@@ -261,15 +265,42 @@ class Run:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a snapshot; of hops and spend the larger of store and snapshot counts."""
-        self.hops = max(self.hops, int(state.get("hops", 0)))
-        self.path = list(state.get("path", ()))
-        self.agents.update(state.get("agents", ()))
+        self.restore_path(state)
         known = self.spent()
         saved = Amounts(*(int(amount) for amount in state.get("spent", ZERO)))
         missing = Amounts(*(max(0, theirs - mine) for theirs, mine in zip(saved, known, strict=True)))
         if any(missing):
             self.ledger.charge((self.account,), missing, f"{self.id}:restored:{uuid.uuid4().hex}")
-            self.brought = missing
+
+    def restore_path(self, state: Mapping[str, Any]) -> None:
+        """Take over hops, path and agents: all that a fork of an older checkpoint starts with."""
+        self.hops = max(self.hops, int(state.get("hops", 0)))
+        self.path = list(state.get("path", ()))
+        self.agents.update(state.get("agents", ()))
+        if state.get("owner") and not self._owner:
+            self._owner = str(state["owner"])
+
+    def adopt(self, state: Mapping[str, Any], *, human_input: bool) -> None:
+        """Become the run that *state* was saved by. Budgets go on; with a human's input, what measures a
+        runaway (hops, repetition, deadline) starts anew."""
+        unused = self.account
+        self.id = str(state["id"])
+        before = self.engine.known_run(self.id)
+        self.account = self.ledger.open(unused.scope.split(":", 1)[0] + f":{self.id}", self.limits)
+        self.accounts = (self.account, *self.accounts[1:])
+        self.ledger.close(unused)
+        self.engine.apply_top_ups(self)
+        self.restore(state)
+        if human_input:
+            self.hops = 0
+            self.path = self.path[-1:]
+        else:
+            self.clock = ActiveClock(
+                self.clock.limit, already=float(state.get("elapsed", 0)), now=self.engine.now
+            )
+            if before is not None:
+                self.rule_state = before.rule_state
+        self.engine.event(self, "run_resumed", hops=self.hops, spent=self.spent()._asdict())
 
 
 @contextmanager
@@ -280,3 +311,8 @@ def within(run: Run) -> Iterator[Run]:
         yield run
     finally:
         current_run.reset(token)
+
+
+def _part(limit: int | None, share: float) -> int:
+    # By decimal digits: 100 * 0.29 is 28.999… in binary and would lose a unit.
+    return int(limit * Decimal(str(share))) if limit else 0

@@ -67,6 +67,8 @@ __all__ = [
     "Usage",
     "check_time",
     "count_attempt",
+    "drive_stream",
+    "drive_stream_async",
     "current_run",
     "current_step",
     "exact_counter",
@@ -80,6 +82,7 @@ __all__ = [
     "input_bound",
     "last_outcome",
     "live_call",
+    "outside_run",
     "results",
     "run_flow",
     "seconds_left",
@@ -211,6 +214,13 @@ def _numbers(version: str) -> tuple[int, ...]:
             break
         numbers.append(int(digits))
     return tuple(numbers)
+
+
+def outside_run(what: str) -> None:
+    """Say that *what* is outside of every run; raises where `OUTSIDE_RUN=refuse`."""
+    from mas_guard._guard import shared_guard
+
+    shared_guard().call_outside_run(what)
 
 
 def usage_of_error(error: BaseException) -> Usage:

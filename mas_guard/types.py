@@ -73,12 +73,14 @@ class ModelCall:
         input_bound: An upper bound of the input in tokens (see `mas_guard.prices.input_bound`).
         max_output: The app's own cap on the output in tokens, or `None`.
         choices: How many answers are asked for at once (`n`).
+        requests: How many requests it stands for (a batch that a framework sends as one call).
         last_message: The text of the message that is answered, for the repetition rule.
         count_exactly: Counts the input with an installed tokenizer, or answers `None`.
         identity: A stable id where the framework has one, so that a repeated attempt is not booked twice.
         notes: Texts that the adapter adds as last messages, at the model seam only.
         output_cap: The cap that the guard puts on the output; `None` leaves the request as it is.
         concluding: True for the owner's concluding turn: no tool may be chosen.
+        usage_seen: Usage that the provider was asked for by the guard alone, kept from the app.
         unseen_input: True where part of the input is not visible here (history kept by the provider, media).
     """
 
@@ -87,6 +89,7 @@ class ModelCall:
     input_bound: int = 0
     max_output: int | None = None
     choices: int = 1
+    requests: int = 1
     last_message: str = ""
     count_exactly: Any = None
     identity: str = ""
@@ -94,6 +97,7 @@ class ModelCall:
     output_cap: int | None = None
     concluding: bool = False
     unseen_input: bool = False
+    usage_seen: Usage | None = None
     kind: Literal["model"] = "model"
 
 

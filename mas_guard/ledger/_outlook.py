@@ -71,8 +71,8 @@ class Outlook:
                 self.short.append((account, unit))
                 base, more = ask.base[unit], ask.per_output[unit] if unit in _ELASTIC else 0
                 returnable = account.returnable(inside)[unit]
-                now = _reach(room - base, more, output)
-                ever = _reach(room + returnable - base, more, output)
+                now = _reach(room, base, more, output)
+                ever = _reach(room + returnable, base, more, output)
                 self.now = min(self.now, now)
                 self.ever = min(self.ever, ever)
                 if now < ask.least_output and self.tight is None:
@@ -96,11 +96,13 @@ class Outlook:
         return self.moving or not ask.inside
 
 
-def _reach(room: int, more: int, output: int) -> int:
-    """The largest output, at most *output*, whose cost at *more* a token fits into *room*; -1 for none."""
-    if room < 0:
-        return -1
-    return output if more * output <= room else room // more
+def _reach(room: int, base: int, more: int, output: int) -> int:
+    """The largest output, at most *output*, that fits into *room* at *base* and *more* a token; -1 for none."""
+    if base + more * output <= room:
+        return output
+    if base <= room:
+        return (room - base) // more
+    return -1 if base else 0  # a unit that is not asked for does not refuse, even overdrawn
 
 
 def refusal(ask: Ask, pair: Pair, output: int, can_wait: bool, ahead: int = 0) -> Refusal:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from itertools import count
 
-from mas_guard.ledger._account import Hold, MemoryAccount
+from mas_guard.ledger._account import NO_LIMIT, Hold, MemoryAccount
 from mas_guard.ledger._books import Books
 from mas_guard.ledger._outlook import Outlook, Pair, accounts_of, needed, refusal
 from mas_guard.ledger._queue import Queue, Waiter
@@ -141,7 +141,7 @@ def _in_turn(waiter: Waiter) -> bool:
         if account.queue is None:
             continue
         for unit, line in enumerate(account.queue.lines):
-            if not full[unit]:
+            if not full[unit] or account.limit[unit] == NO_LIMIT:
                 continue
             ahead = line.first()
             if ahead is not None and ahead.arrival < waiter.arrival:
@@ -156,7 +156,7 @@ def _somebody_ahead(ask: Ask) -> tuple[Pair, int] | None:
         if account.queue is None:
             continue
         for unit, line in enumerate(account.queue.lines):
-            if full[unit] and len(line):
+            if full[unit] and len(line) and account.limit[unit] != NO_LIMIT:
                 return (account, unit), len(line)
     return None
 

@@ -1,0 +1,254 @@
+"""LangChain's chat models of any provider, where every way of calling one passes.
+
+`invoke`, `ainvoke`, `batch`, structured output and agents come through `generate` / `agenerate`; streaming comes
+through `stream` / `astream`. A callback handler could refuse a call as well, but could not cap, brief or time it.
+`stream` falls back to `invoke` for models that cannot stream: the inner entry of the same model is passed through.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import Any
+
+from mas_guard.adapter import (
+    CallOutcome,
+    ModelCall,
+    Run,
+    Usage,
+    current_run,
+    current_step,
+    guard_call,
+    guard_call_async,
+    guard_stream,
+    guard_stream_async,
+    outside_run,
+)
+from mas_guard_langgraph import _translate
+from mas_guard_langgraph._frame import current_task
+
+_entered: ContextVar[Any] = ContextVar("mas_guard_langgraph_model", default=None)
+Make = Callable[..., Any]
+
+
+def make_generate(original: Make) -> Make:
+    """Wrap `BaseChatModel.generate`."""
+
+    @functools.wraps(original)
+    def generate(self: Any, messages: Any, stop: Any = None, callbacks: Any = None, **keywords: Any) -> Any:
+        run = current_run.get()
+        if run is None or _entered.get() is self:
+            return _unguarded(run, self) or original(self, messages, stop, callbacks, **keywords)
+        call = _begin(run, self, messages, keywords)
+
+        def send() -> Any:
+            batches = [_with_notes(batch, call) for batch in messages]
+            token = _entered.set(self)
+            try:
+                return original(self, batches, stop, callbacks, **_keywords(self, call, keywords))
+            finally:
+                _entered.reset(token)
+
+        return guard_call(run, call, send, functools.partial(_read_result, call))
+
+    return generate
+
+
+def make_agenerate(original: Make) -> Make:
+    """Wrap `BaseChatModel.agenerate`."""
+
+    @functools.wraps(original)
+    async def agenerate(
+        self: Any, messages: Any, stop: Any = None, callbacks: Any = None, **keywords: Any
+    ) -> Any:
+        run = current_run.get()
+        if run is None or _entered.get() is self:
+            return _unguarded(run, self) or await original(self, messages, stop, callbacks, **keywords)
+        call = _begin(run, self, messages, keywords)
+
+        async def send() -> Any:
+            batches = [_with_notes(batch, call) for batch in messages]
+            token = _entered.set(self)
+            try:
+                return await original(self, batches, stop, callbacks, **_keywords(self, call, keywords))
+            finally:
+                _entered.reset(token)
+
+        return await guard_call_async(run, call, send, functools.partial(_read_result, call))
+
+    return agenerate
+
+
+def make_stream(original: Make) -> Make:
+    """Wrap `BaseChatModel.stream`."""
+
+    @functools.wraps(original)
+    def stream(self: Any, input: Any, config: Any = None, *, stop: Any = None, **keywords: Any) -> Iterator[Any]:
+        run = current_run.get()
+        if run is None or _entered.get() is self:
+            _unguarded(run, self)
+            return original(self, input, config, stop=stop, **keywords)  # type: ignore[no-any-return]
+        messages = self._convert_input(input).to_messages()
+        call = _begin(run, self, [messages], keywords)
+        return guard_stream(
+            run,
+            call,
+            lambda: _inside(
+                self,
+                original(
+                    self, _with_notes(messages, call), config, stop=stop, **_keywords(self, call, keywords)
+                ),
+            ),
+            _Chunks(call),
+        )
+
+    return stream
+
+
+def make_astream(original: Make) -> Make:
+    """Wrap `BaseChatModel.astream`."""
+
+    @functools.wraps(original)
+    def astream(
+        self: Any, input: Any, config: Any = None, *, stop: Any = None, **keywords: Any
+    ) -> AsyncIterator[Any]:
+        run = current_run.get()
+        if run is None or _entered.get() is self:
+            _unguarded(run, self)
+            return original(self, input, config, stop=stop, **keywords)  # type: ignore[no-any-return]
+        messages = self._convert_input(input).to_messages()
+        call = _begin(run, self, [messages], keywords)
+        return guard_stream_async(
+            run,
+            call,
+            lambda: _inside_async(
+                self,
+                original(
+                    self, _with_notes(messages, call), config, stop=stop, **_keywords(self, call, keywords)
+                ),
+            ),
+            _Chunks(call),
+        )
+
+    return astream
+
+
+def _unguarded(run: Run | None, model: Any) -> None:
+    if run is None:
+        outside_run(f"A call of {type(model).__name__}")
+
+
+def _begin(run: Run, model: Any, batches: Any, keywords: dict[str, Any]) -> ModelCall:
+    task = current_task.get()
+    if task is not None:
+        task[0].made_model_call(task[1].name)
+    step = current_step.get()
+    return _translate.model_call(model, batches, keywords, step.agent if step is not None else "")
+
+
+def _with_notes(messages: Any, call: ModelCall) -> Any:
+    if not call.notes:
+        return messages
+    from langchain_core.messages import HumanMessage
+
+    # A user message: several providers refuse a system message anywhere but first.
+    return [*messages, *(HumanMessage(content=note) for note in call.notes)]
+
+
+def _keywords(model: Any, call: ModelCall, keywords: dict[str, Any]) -> dict[str, Any]:
+    """The app's keywords, with our cap only where it binds, and no tool choice in the concluding turn."""
+    if call.output_cap is None and not call.concluding:
+        return keywords
+    changed = dict(keywords)
+    if call.output_cap is not None:
+        changed[_translate.cap_key(model, keywords)] = call.output_cap
+    if call.concluding and changed.get("tools"):
+        anthropic = "anthropic" in type(model).__module__
+        changed["tool_choice"] = {"type": "none"} if anthropic else "none"
+    return changed
+
+
+def _read_result(call: ModelCall, result: Any) -> CallOutcome:
+    messages = [
+        generation.message
+        for generations in result.generations
+        for generation in generations
+        if hasattr(generation, "message")
+    ]
+    outcome = _translate.outcome_of_messages(messages, call.usage_seen)
+    if outcome.usage.known or outcome.cached:
+        return outcome
+    said = (result.llm_output or {}).get("token_usage") or {}
+    if "prompt_tokens" in said and "completion_tokens" in said:
+        return replace(
+            outcome, usage=Usage(said["prompt_tokens"], said["completion_tokens"])
+        )
+    return outcome
+
+
+class _Chunks:
+    """Reads a stream of message chunks."""
+
+    def __init__(self, call: ModelCall) -> None:
+        self._call = call
+        self._texts: list[str] = []
+        self._calls: list[str] = []
+        self._usage: Any = None
+        self._cut = False
+        self._cached = False
+
+    def add(self, chunk: Any) -> bool:
+        self._texts.append(_translate.text_of(chunk.content))
+        for part in getattr(chunk, "tool_call_chunks", None) or ():
+            if part.get("name"):
+                self._calls.append(part["name"])
+        metadata = getattr(chunk, "usage_metadata", None)
+        if metadata:
+            self._cached = self._cached or metadata.get("total_cost") == 0
+            self._usage = _add(self._usage, _translate.usage_of(metadata))
+        self._cut = self._cut or _translate.was_cut(getattr(chunk, "response_metadata", None))
+        return True
+
+    def outcome(self) -> CallOutcome:
+        usage = self._usage or self._call.usage_seen or Usage()
+        return CallOutcome(
+            "".join(self._texts), tuple(self._calls), usage, cut=self._cut, cached=self._cached
+        )
+
+
+def _add(first: Any, second: Any) -> Any:
+    if first is None or not first.known:
+        return second
+    return _translate.sum_usage([first, second]) if second.known else first
+
+
+def _inside(model: Any, stream: Iterator[Any]) -> Iterator[Any]:
+    try:
+        while True:
+            token = _entered.set(model)
+            try:
+                chunk = next(stream)
+            except StopIteration:
+                return
+            finally:
+                _entered.reset(token)
+            yield chunk
+    finally:
+        stream.close()  # type: ignore[attr-defined]
+
+
+async def _inside_async(model: Any, stream: Any) -> AsyncIterator[Any]:
+    try:
+        while True:
+            token = _entered.set(model)
+            try:
+                chunk = await anext(stream)
+            except StopAsyncIteration:
+                return
+            finally:
+                _entered.reset(token)
+            yield chunk
+    finally:
+        await stream.aclose()

@@ -1,0 +1,159 @@
+"""What a checkpoint carries for us: the run's id, hops and spend, under one private key.
+
+The key stands among the checkpoint's channel values without being a channel of the graph, so that it is saved,
+rewound and copied with them, and seen by nobody: not in results, `get_state`, schemas, or any stream mode. A run
+that is suspended writes once more, since a node that interrupts commits nothing and may have spent before.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from mas_guard.adapter import GuardStopped
+from mas_guard_langgraph._frame import Frame, current_frame
+
+KEY = "__mas_guard"
+
+_suspensions = itertools.count()
+
+
+def make_enter(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap `SyncPregelLoop.__enter__`."""
+
+    @functools.wraps(original)
+    def enter(self: Any) -> Any:
+        frame = current_frame.get()
+        if frame is None or frame.loop is not None:
+            return original(self)
+        frame.loop = self
+        entered = original(self)
+        _entered(frame, self)
+        return entered
+
+    return enter
+
+
+def make_aenter(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap `AsyncPregelLoop.__aenter__`."""
+
+    @functools.wraps(original)
+    async def aenter(self: Any) -> Any:
+        frame = current_frame.get()
+        if frame is None or frame.loop is not None:
+            return await original(self)
+        frame.loop = self
+        entered = await original(self)
+        _entered(frame, self)
+        return entered
+
+    return aenter
+
+
+def make_create_checkpoint(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap `create_checkpoint`: add our value, or carry over what was there."""
+
+    @functools.wraps(original)
+    def create_checkpoint(checkpoint: Any, channels: Any, *arguments: Any, **keywords: Any) -> Any:
+        made = original(checkpoint, channels, *arguments, **keywords)
+        frame = current_frame.get()
+        if frame is not None and frame.root and frame.loop is not None:
+            if frame.loop.checkpointer is not None and frame.run.policy.mode == "enforce":
+                if not frame.started:
+                    _started(frame, frame.loop)
+                _put(made, frame.run.snapshot())
+        elif frame is None and KEY in checkpoint["channel_values"]:
+            # `update_state` builds checkpoints of its own: the run's identity goes with them.
+            made["channel_values"].setdefault(KEY, checkpoint["channel_values"][KEY])
+        return made
+
+    return create_checkpoint
+
+
+def make_suspend(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap `PregelLoop._suppress_interrupt`, which every loop passes when it ends."""
+
+    @functools.wraps(original)
+    def suppress_interrupt(self: Any, kind: Any, error: Any, traceback: Any) -> Any:
+        answer = original(self, kind, error, traceback)
+        frame = current_frame.get()
+        if frame is None or frame.loop is not self or not frame.root:
+            return answer
+        from langgraph.errors import GraphInterrupt
+
+        if isinstance(error, GraphInterrupt):
+            frame.suspended = frame.run.suspended = True
+            frame.run.clock.pause()
+        if isinstance(error, GraphInterrupt | GuardStopped) and frame.run.policy.mode == "enforce":
+            _save_spend(frame, self)
+        return answer
+
+    return suppress_interrupt
+
+
+def _put(checkpoint: Any, state: dict[str, Any]) -> None:
+    checkpoint["channel_values"][KEY] = state
+    versions = checkpoint["channel_versions"]
+    if versions:
+        # Stores that keep values by version see a new one each time.
+        versions[KEY] = max((version for name, version in versions.items() if name != KEY), default=1)
+
+
+def _save_spend(frame: Frame, loop: Any) -> None:
+    put = loop.checkpointer_put_writes
+    if put is None or not loop.checkpoint_config["configurable"].get("checkpoint_id"):
+        return
+    task_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{frame.run.id}:{next(_suspensions)}"))
+    config = {
+        **loop.checkpoint_config,
+        "configurable": {
+            **loop.checkpoint_config["configurable"],
+            "checkpoint_ns": loop.config["configurable"].get("checkpoint_ns", ""),
+            "checkpoint_id": loop.checkpoint["id"],
+        },
+    }
+    loop.submit(put, config, [(KEY, frame.run.snapshot())], task_id)
+
+
+def _entered(frame: Frame, loop: Any) -> None:
+    if frame.root and not frame.started:
+        _started(frame, loop)
+
+
+def _started(frame: Frame, loop: Any) -> None:
+    """Find out whether this is a new run, a resume, or a fork of an older checkpoint."""
+    frame.started = True
+    if not frame.root or loop.checkpointer is None or not hasattr(loop, "checkpoint"):
+        return
+    saved = _saved(loop)
+    if saved is None:
+        return
+    run = frame.run
+    input = frame.resume_input
+    answered = type(input).__name__ == "Command" and getattr(input, "resume", None) is not None
+    if input is not None and not answered:
+        return
+    if answered and run.policy.resume == "new_run":
+        return
+    if input is None and getattr(loop, "_addressed_checkpoint_superseded", False):
+        run.forked_from = str(saved["id"])
+        run.restore_path(saved)
+    else:
+        run.adopt(saved, human_input=answered)
+    frame.know_agents_again()
+
+
+def _saved(loop: Any) -> dict[str, Any] | None:
+    found = [
+        value
+        for _, channel, value in loop.checkpoint_pending_writes
+        if channel == KEY and isinstance(value, dict) and value.get("v") == 1
+    ]
+    value = loop.checkpoint["channel_values"].get(KEY)
+    if isinstance(value, dict) and value.get("v") == 1:
+        found.append(value)
+    # Monotonic: of several records of one run the one that has spent most is the latest.
+    return max(found, key=lambda state: sum(state["spent"]), default=None)

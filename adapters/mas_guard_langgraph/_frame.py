@@ -1,0 +1,116 @@
+"""One invocation of a graph within a run: who has control in it, and how it can be ended."""
+
+from __future__ import annotations
+
+import threading
+from contextvars import ContextVar
+from typing import Any
+
+from mas_guard.adapter import Run, StepScope, current_step
+from mas_guard_langgraph._graph import HIDDEN, Graph, graph_of
+
+current_frame: ContextVar[Frame | None] = ContextVar("mas_guard_langgraph_frame", default=None)
+current_task: ContextVar[tuple[Frame, Any] | None] = ContextVar("mas_guard_langgraph_task", default=None)
+
+
+class Frame:
+    """One invocation of a graph.
+
+    Attributes:
+        run: The run it belongs to.
+        graph: The graph's facts.
+        root: True for the run's outermost graph.
+        in_place: True where the graph can be ended by committing what it has and going nowhere: the outermost
+            one, and one that *is* a node of an in-place graph. A graph that user code calls ends by the stop.
+        agents: Nodes that are known agents of this graph by now.
+        lineage: For each node that may run next, the agent that control came from.
+        delegated: For each agent, who handed control to it, for telling a return from a transfer.
+    """
+
+    __slots__ = (
+        "agents", "delegated", "graph", "in_place", "lineage", "lock", "loop", "owner_told", "pending",
+        "pregel", "resume_input", "root", "run", "scopes", "started", "suspended",
+    )  # fmt: skip
+
+    def __init__(self, run: Run, pregel: Any, *, root: bool) -> None:
+        self.run = run
+        self.pregel = pregel
+        self.graph: Graph = graph_of(pregel)
+        self.root = root
+        self.lock = threading.Lock()
+        self.agents: set[str] = set(self.graph.subgraphs) | self._declared_agents()
+        self.lineage: dict[str, str] = {}
+        self.delegated: dict[str, str] = {}
+        self.pending: dict[str, tuple[str, str]] = {}
+        self.scopes: dict[str, StepScope] = {}
+        self.loop: Any = None
+        self.started = False
+        self.owner_told = False
+        self.suspended = False
+        self.resume_input: Any = None
+        outer = current_task.get()
+        self.in_place = root or (
+            outer is not None
+            and outer[0].run is run
+            and outer[0].in_place
+            and outer[0].graph.bound.get(outer[1].name) is pregel
+        )
+
+    def _declared_agents(self) -> set[str]:
+        settings = self.run.policy.agents
+        return {name for name, setting in settings.items() if setting.is_agent and name in self.graph.nodes}
+
+    def scope_for(self, task: Any) -> StepScope | None:
+        """The activation that *task* is part of; `None` where it goes on with the enclosing one."""
+        name = task.name
+        run = self.run
+        if name in HIDDEN:
+            return None
+        if self.root and not self.owner_told:
+            self.owner_told = True
+            self.take_default_owner([task.name for task in self.loop.tasks.values()])
+        if name in self.agents:
+            scope = StepScope(run, name, task.id, current_step.get())
+        elif not self.root:
+            return None
+        elif not self.graph.may_be_agent(name):
+            # A tool node acts for the agent that control came from, within the same activation.
+            agent = self.lineage.get(name, "")
+            return self.scopes.get(agent)
+        else:
+            scope = StepScope(run, name, task.id, None)
+        timeout = run.policy.agent_step_timeout(name)
+        if timeout is not None:
+            scope.start_clock(timeout)
+        self.scopes[name] = scope
+        return scope
+
+    def made_model_call(self, node: str) -> None:
+        """A node that calls a model is an agent; inside another agent's graph only declared ones are."""
+        if node in self.agents or not self.root or not self.graph.may_be_agent(node):
+            return
+        with self.lock:
+            self.agents.add(node)
+
+    def know_agents_again(self) -> None:
+        """After a resume: agents that the run knew are agents again."""
+        self.agents |= {
+            name for name in self.run.agents & self.graph.nodes if self.graph.may_be_agent(name)
+        }
+
+    def take_default_owner(self, names: list[str]) -> None:
+        """The entry agent owns the run, where nobody was named and it is one agent."""
+        run = self.run
+        run.owner_has_model = self._owner_has_model
+        run.other_agents = self._other_agents
+        if not run.owner and len(names) == 1 and self.graph.may_be_agent(names[0]):
+            run.set_owner(names[0])
+
+    def _owner_has_model(self) -> bool:
+        return self.run.owner in self.agents and self.run.owner in self.graph.nodes
+
+    def _other_agents(self) -> bool:
+        owner = self.run.owner
+        return any(agent != owner for agent in self.agents) or any(
+            agent != owner for agent in self.run.agents
+        )

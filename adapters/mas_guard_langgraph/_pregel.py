@@ -1,0 +1,259 @@
+"""The run's boundary: every way of running a graph passes `Pregel.stream` or `Pregel.astream`.
+
+`invoke`, `batch`, events (v2 and v3) and their asynchronous twins are built on these two. `invoke` and `ainvoke` are
+wrapped only to remember which result belongs to which outcome.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from mas_guard.adapter import (
+    CallOutcome,
+    Run,
+    StepScope,
+    current_run,
+    current_step,
+    drive_stream,
+    drive_stream_async,
+    last_outcome,
+    results,
+    run_flow,
+)
+from mas_guard_langgraph._frame import Frame, current_frame, current_task
+
+if TYPE_CHECKING:
+    from mas_guard_langgraph._adapter import LangGraphAdapter, Mark
+
+Make = Callable[..., Any]
+
+
+class _NothingToRead:
+    """A run's stream is passed on unread: its outcome comes from the run itself."""
+
+    def add(self, chunk: Any) -> bool:
+        return True
+
+    def outcome(self) -> CallOutcome:
+        return CallOutcome()
+
+
+def make_stream(adapter: LangGraphAdapter, original: Make) -> Make:
+    """Open or join the run around `Pregel.stream`."""
+
+    @functools.wraps(original)
+    def stream(self: Any, input: Any, config: Any = None, **keywords: Any) -> Iterator[Any]:
+        run = current_run.get()
+        if run is not None:
+            return _joined(adapter, run, self, lambda: original(self, input, config, **keywords))
+        mark = adapter.mark_of(self)
+        if mark is None:
+            if adapter.marks:
+                adapter.guard.unwrapped_app(f"LangGraph app {self.get_name()!r}")
+            return original(self, input, config, **keywords)  # type: ignore[no-any-return]
+        run, frame = _open(adapter, mark, self, input, config)
+        flow = run_flow(
+            run,
+            state=lambda: _state(frame),
+            on_outcome=adapter.guard.on_outcome(mark.policy, mark.options),
+            scope=((current_frame, frame),),
+        )
+        return drive_stream(
+            flow,
+            lambda: original(self, input, config, **keywords),
+            _NothingToRead(),
+            run.engine.plugins.errors,
+        )
+
+    return stream
+
+
+def make_astream(adapter: LangGraphAdapter, original: Make) -> Make:
+    """Open or join the run around `Pregel.astream`."""
+
+    @functools.wraps(original)
+    def astream(self: Any, input: Any, config: Any = None, **keywords: Any) -> AsyncIterator[Any]:
+        run = current_run.get()
+        if run is not None:
+            return _joined_async(adapter, run, self, lambda: original(self, input, config, **keywords))
+        mark = adapter.mark_of(self)
+        if mark is None:
+            if adapter.marks:
+                adapter.guard.unwrapped_app(f"LangGraph app {self.get_name()!r}")
+            return original(self, input, config, **keywords)  # type: ignore[no-any-return]
+        run, frame = _open(adapter, mark, self, input, config)
+        flow = run_flow(
+            run,
+            state=lambda: _state(frame),
+            on_outcome=adapter.guard.on_outcome(mark.policy, mark.options),
+            scope=((current_frame, frame),),
+        )
+        return drive_stream_async(
+            flow,
+            lambda: original(self, input, config, **keywords),
+            _NothingToRead(),
+            run.engine.plugins.errors,
+        )
+
+    return astream
+
+
+def make_invoke(adapter: LangGraphAdapter, original: Make) -> Make:
+    """Remember the outcome of `invoke`'s result."""
+
+    @functools.wraps(original)
+    def invoke(self: Any, input: Any, config: Any = None, **keywords: Any) -> Any:
+        if current_run.get() is not None or adapter.mark_of(self) is None:
+            return original(self, input, config, **keywords)
+        result = original(self, input, config, **keywords)
+        _remember(result)
+        return result
+
+    return invoke
+
+
+def make_ainvoke(adapter: LangGraphAdapter, original: Make) -> Make:
+    """Remember the outcome of `ainvoke`'s result."""
+
+    @functools.wraps(original)
+    async def ainvoke(self: Any, input: Any, config: Any = None, **keywords: Any) -> Any:
+        if current_run.get() is not None or adapter.mark_of(self) is None:
+            return await original(self, input, config, **keywords)
+        result = await original(self, input, config, **keywords)
+        _remember(result)
+        return result
+
+    return ainvoke
+
+
+def make_copy(adapter: LangGraphAdapter, original: Make) -> Make:
+    """A copy of a wrapped graph is wrapped: `with_config` and the LangGraph server copy per request."""
+
+    @functools.wraps(original)
+    def copy(self: Any, update: Any = None) -> Any:
+        copied = original(self, update)
+        mark = adapter.marks.get(self)
+        if mark is not None:
+            adapter.marks[copied] = mark
+        return copied
+
+    return copy
+
+
+def make_compile(adapter: LangGraphAdapter, original: Make) -> Make:
+    """What a wrapped `StateGraph` compiles to is wrapped."""
+
+    @functools.wraps(original)
+    def compile(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        compiled = original(self, *arguments, **keywords)
+        mark = adapter.marks.get(self)
+        if mark is not None:
+            adapter.marks[compiled] = mark
+        return compiled
+
+    return compile
+
+
+def _open(
+    adapter: LangGraphAdapter, mark: Mark, pregel: Any, input: Any, config: Any
+) -> tuple[Run, Frame]:
+    from langgraph.errors import GraphBubbleUp
+
+    configurable = (config or {}).get("configurable") or {}
+    run = adapter.guard.open_run(
+        mark.policy,
+        name=pregel.get_name(),
+        thread=str(configurable.get("thread_id") or ""),
+    )
+    run.signals.add(GraphBubbleUp)
+    frame = Frame(run, pregel, root=True)
+    frame.resume_input = input
+    return run, frame
+
+
+def _join(adapter: LangGraphAdapter, run: Run, pregel: Any) -> tuple[Frame, StepScope | None]:
+    from langgraph.errors import GraphBubbleUp
+
+    run.signals.add(GraphBubbleUp)
+    frame = Frame(run, pregel, root=False)
+    outer = current_task.get()
+    step = current_step.get()
+    if frame.in_place:
+        return frame, step
+    if outer is None or outer[0].run is not run:
+        # The first graph of a run that another boundary opened counts as a root for hops.
+        frame.root = frame.in_place = run.adapter_state.setdefault("langgraph", frame) is frame
+    name = pregel.get_name()
+    if name != "LangGraph":
+        step = StepScope(run, name, outer=step)
+    mark = adapter.marks.get(pregel)
+    if mark is not None:
+        # An inner app's own limits can only narrow: they become the budget of this activation.
+        step = StepScope(run, step.agent if step is not None else name, outer=step)
+        step.account = run.ledger.open(f"inner:{run.id}:{step.identity}", mark.policy.budget.limits)
+    return frame, step
+
+
+def _joined(adapter: LangGraphAdapter, run: Run, pregel: Any, start: Callable[[], Any]) -> Iterator[Any]:
+    frame, step = _join(adapter, run, pregel)
+    stream: Any = None
+    try:
+        while True:
+            in_frame, in_step = current_frame.set(frame), current_step.set(step)
+            try:
+                if stream is None:
+                    stream = start()
+                chunk = next(stream)
+            except StopIteration:
+                return
+            finally:
+                current_step.reset(in_step)
+                current_frame.reset(in_frame)
+            yield chunk
+    finally:
+        if stream is not None:
+            stream.close()
+
+
+async def _joined_async(
+    adapter: LangGraphAdapter, run: Run, pregel: Any, start: Callable[[], Any]
+) -> AsyncIterator[Any]:
+    frame, step = _join(adapter, run, pregel)
+    stream: Any = None
+    try:
+        while True:
+            in_frame, in_step = current_frame.set(frame), current_step.set(step)
+            try:
+                if stream is None:
+                    stream = start()
+                chunk = await anext(stream)
+            except StopAsyncIteration:
+                return
+            finally:
+                current_step.reset(in_step)
+                current_frame.reset(in_frame)
+            yield chunk
+    finally:
+        if stream is not None:
+            await stream.aclose()
+
+
+def _remember(result: Any) -> None:
+    outcome = last_outcome.get()
+    if outcome is not None:
+        results.remember(result, outcome)
+
+
+def _state(frame: Frame) -> Any:
+    """The committed state so far, as the graph would return it."""
+    from langgraph.pregel._io import read_channels
+
+    loop = frame.loop
+    if loop is None or not hasattr(loop, "channels"):
+        return None
+    try:
+        return read_channels(loop.channels, loop.output_keys)
+    except Exception:  # a state that cannot be read is said as none
+        return None

@@ -1,0 +1,108 @@
+"""Per node: where every task of every mode runs, also subgraphs', `Send`s', and functional tasks.
+
+The stop of a run passes through user code as an exception. Where a graph can be ended in place, its task ends
+without writes here and the superstep is committed, so that the state so far is kept and valid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from mas_guard.adapter import GuardStopped, Run, StepScope, check_time, current_step, seconds_left
+from mas_guard_langgraph._frame import Frame, current_frame, current_task
+
+
+def make_run(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap `run_with_retry`."""
+
+    @functools.wraps(original)
+    def run_with_retry(task: Any, *arguments: Any, **keywords: Any) -> Any:
+        frame = current_frame.get()
+        if frame is None:
+            return original(task, *arguments, **keywords)
+        scope = frame.scope_for(task)
+        in_task = current_task.set((frame, task))
+        in_step = current_step.set(scope) if scope is not None else None
+        try:
+            return original(task, *arguments, **keywords)
+        except GuardStopped as stop:
+            if not _ends_in_place(frame, task, scope, stop):
+                raise
+            return None
+        finally:
+            if in_step is not None:
+                current_step.reset(in_step)
+            current_task.reset(in_task)
+
+    return run_with_retry
+
+
+def make_arun(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap `arun_with_retry`; a node is cancelled when the run's or its own time is over."""
+
+    @functools.wraps(original)
+    async def arun_with_retry(task: Any, *arguments: Any, **keywords: Any) -> Any:
+        frame = current_frame.get()
+        if frame is None:
+            return await original(task, *arguments, **keywords)
+        scope = frame.scope_for(task)
+        in_task = current_task.set((frame, task))
+        in_step = current_step.set(scope) if scope is not None else None
+        try:
+            if not frame.root:
+                return await original(task, *arguments, **keywords)
+            run = frame.run
+            concluding = run.stop is not None and run.stop.phase in ("concluding", "asked")
+            seconds = seconds_left(run, scope, concluding)
+            if seconds is None:
+                return await original(task, *arguments, **keywords)
+            try:
+                async with asyncio.timeout(seconds) as limit:
+                    return await original(task, *arguments, **keywords)
+            except TimeoutError:
+                if limit.expired():
+                    task.writes.clear()
+                    check_time(run, scope, concluding=concluding)
+                raise
+        except GuardStopped as stop:
+            if not _ends_in_place(frame, task, scope, stop):
+                raise
+            return None
+        finally:
+            if in_step is not None:
+                current_step.reset(in_step)
+            current_task.reset(in_task)
+
+    return arun_with_retry
+
+
+def _ends_in_place(frame: Frame, task: Any, scope: StepScope | None, stop: GuardStopped) -> bool:
+    run: Run = frame.run
+    if scope is not None and scope.stopped is not None and task.name in frame.agents and _is(stop, scope.stopped):
+        # The agent's own budget or time: its invocation ends as failed, the run goes on.
+        task.writes.clear()
+        run.failed_envelopes.append(
+            f"[mas-guard] The agent {scope.agent!r} ended: status failed, reason: {stop}. Do not call it again; go on "
+            "with what is known."
+        )
+        run.note(f"agent {scope.agent} was ended by its own limit: {stop}")
+        for writer in task.writers:
+            writer.invoke(None, task.config)
+        return True
+    if run.stop is None or not frame.in_place or run.stop.action == "abort":
+        return False
+    if run.stop.action == "owner" and not _can_conclude(run):
+        return False
+    task.writes.clear()
+    return True
+
+
+def _can_conclude(run: Run) -> bool:
+    return run.stop is not None and run.stop.phase in ("latched", "concluded") and run.owner_can_answer
+
+
+def _is(stop: GuardStopped, scoped: GuardStopped) -> bool:
+    return str(stop) == str(scoped)
