@@ -172,6 +172,7 @@ class Engine:
 
     def remember(self, run: Run) -> None:
         """Keep *run*'s account for late calls and resumes; forget the oldest."""
+        run.let_go_of_app()
         with self._lock:
             self._finished[run.id] = run
             self._finished.move_to_end(run.id)

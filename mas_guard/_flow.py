@@ -264,18 +264,37 @@ def _share_note(run: Run, limit: float) -> str:
 def attempt(live: LiveCall) -> None:
     """One more try of a call that is under way, by the client's own retries: it counts as a call.
 
-    Raises the stop where the budget of calls is used up. The first attempt is covered by the call's hold.
+    Raises the stop where the budget of calls is used up. The requests that the call stands for are covered by its
+    hold, one attempt each.
     """
-    live.attempts += 1
-    if live.attempts == 1 or live.booking is None:
+    covered = live.call.requests if isinstance(live.call, ModelCall) else 1
+    with live.run.lock:
+        live.attempts += 1
+        if live.attempts <= covered:
+            return
+    _charge_more(live, Amounts(model_calls=1))
+
+
+def lost_attempt(live: LiveCall) -> None:
+    """An attempt that was sent and never answered: the provider may have billed it, so all that one request holds
+    is charged before the next one leaves. Raises the stop where that does not fit any more."""
+    if live.booking is None or not isinstance(live.call, ModelCall):
         return
+    held, requests = live.booking.amounts, live.call.requests
+    _charge_more(live, Amounts(tokens=-(-held.tokens // requests), nano_usd=-(-held.nano_usd // requests)))
+    live.run.note("at least one attempt was never answered: it is charged in full, as the provider may bill it")
+
+
+def _charge_more(live: LiveCall, amounts: Amounts) -> None:
     run = live.run
+    if live.booking is None:
+        run.ledger.charge((run.account,), amounts, run.next_hold())
+        return
     if run.stop is not None and run.stop.phase == "latched":
         raise run.raised()
-    ask = Ask(run.next_hold(), run.accounts, Amounts(model_calls=1), keep=run.owner_share())
-    found = run.ledger.reserve_fitting(ask)
+    found = run.ledger.reserve_fitting(Ask(run.next_hold(), run.accounts, amounts, keep=run.owner_share()))
     if isinstance(found, Refusal):
         run.latch(refusal_error(run, live.call, found, None))
         run.engine.record_stop(run)
         raise run.raised()
-    run.ledger.settle(found.hold_id, Amounts(model_calls=1))
+    run.ledger.settle(found.hold_id, amounts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-import uuid
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -34,7 +34,7 @@ class Group:
         self.outcomes: list[Outcome] = []
         self._lock = threading.Lock()
         self._engine = engine
-        self.account = engine.ledger.open(f"group:{name}:{uuid.uuid4().hex[:12]}", limits)
+        self.account = engine.ledger.open(f"group:{name}:{os.urandom(6).hex()}", limits)
 
     @property
     def spent(self) -> Amounts:

@@ -16,6 +16,7 @@ from mas_guard._drivers import drive
 from mas_guard._engine import Engine
 from mas_guard._flow import agent_is_known, handoff_flow, step_flow
 from mas_guard._group import Group, open_group
+from mas_guard._imports import import_watch
 from mas_guard._plugins import Plugins
 from mas_guard._run import Run, StepScope, current_run, current_step, live_runs
 from mas_guard._threads import thread_patches
@@ -40,6 +41,7 @@ class Guard:
         self.not_armed: dict[str, str] = {}
         self._process_policy: Policy | None = None
         self._process_options: dict[str, Any] = {}
+        self._launched = False
         self._sites: set[tuple[str, int]] = set()
         self._unwrapped_told: set[str] = set()
 
@@ -113,6 +115,8 @@ class Guard:
 
     def instrument(self, **overrides: Any) -> None:
         """Guard everything in this process; see `mas_guard.instrument`."""
+        if self._launched:
+            self.uninstrument()  # the app's own word beats the command line that started it
         if self._process_policy is not None:
             logger.warning("mas-guard is instrumented already; uninstrument() first to change its settings.")
             return
@@ -129,10 +133,16 @@ class Guard:
                 self.not_armed[adapter.name] = "left out by MAS_GUARD_DISABLE"
             elif adapter.found_version() is None:
                 self.not_armed[adapter.name] = f"{adapter.target} is not installed"
-            elif adapter.loaded():
+            elif adapter.loaded() and not import_watch.under_way(adapter.module):
                 self._arm_or_tell(adapter, policy)
             else:
                 self._arm_when_imported(adapter, policy)
+
+    def launch(self) -> None:
+        """Instrument for `mas-guard run`; an `instrument()` of the app's own takes this one's place."""
+        if self._process_policy is None:
+            self.instrument()
+            self._launched = self._process_policy is not None
 
     def _arm_or_tell(self, adapter: Adapter, policy: Policy) -> None:
         try:
@@ -147,13 +157,12 @@ class Guard:
     def _arm_when_imported(self, adapter: Adapter, policy: Policy) -> None:
         if policy.require_armed:
             adapter.check_version()
-        import wrapt
 
-        def imported(_: Any) -> None:
+        def imported() -> None:
             if self._process_policy is policy:
                 self._arm_or_tell(adapter, policy)
 
-        wrapt.register_post_import_hook(imported, adapter.module)
+        import_watch.when_imported(adapter.module, imported)
 
     def _arm(self, adapter: Adapter) -> None:
         with self._lock:
@@ -167,6 +176,7 @@ class Guard:
         with self._lock:
             self._process_policy = None
             self._process_options = {}
+            self._launched = False
             left = [seam for adapter in self._armed.values() for seam in adapter.disarm()]
             left += thread_patches.remove()
             self._armed.clear()

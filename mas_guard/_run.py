@@ -10,7 +10,6 @@ import itertools
 import os
 import threading
 import time
-import uuid
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -36,13 +35,13 @@ current_run: ContextVar[Run | None] = ContextVar("mas_guard_run", default=None)
 current_step: ContextVar[StepScope | None] = ContextVar("mas_guard_step", default=None)
 live_runs: weakref.WeakSet[Run] = weakref.WeakSet()
 
-_process = uuid.uuid4().hex[:12]
+_process = os.urandom(6).hex()
 _holds = itertools.count()
 
 
 def _after_fork() -> None:
     global _process
-    _process = uuid.uuid4().hex[:12]
+    _process = os.urandom(6).hex()
 
 
 os.register_at_fork(after_in_child=_after_fork)
@@ -65,7 +64,7 @@ class StepScope:
     def __init__(self, run: Run, agent: str, identity: str = "", outer: StepScope | None = None) -> None:
         self.run = run
         self.agent = agent
-        self.identity = identity or uuid.uuid4().hex
+        self.identity = identity or os.urandom(16).hex()
         self.outer = outer
         self.account: Account | None = None
         self.stopped: GuardStopped | None = None
@@ -93,7 +92,7 @@ class Run:
     ) -> None:
         self.engine = engine
         self.policy = policy
-        self.id = run_id or uuid.uuid4().hex
+        self.id = run_id or os.urandom(16).hex()
         self.name = name
         self.thread = thread
         self.tenant = tenant
@@ -246,6 +245,17 @@ class Run:
             self, Amounts(tokens, model_calls, tool_calls, round(usd * 1_000_000_000)), hops=hops
         )
 
+    def let_go_of_app(self) -> None:
+        """Keep no object of the app alive once the run has ended: runs are remembered, apps are not."""
+        model, others = self.owner_has_model(), self.other_agents()
+        self.owner_has_model = lambda: model
+        self.other_agents = lambda: others
+        self.adapter_state.clear()
+
+    def has_history(self) -> bool:
+        """True once the run has done anything that a resume must know of."""
+        return bool(self.hops or self.agents or self.stop is not None or any(self.spent()))
+
     def snapshot(self) -> dict[str, Any]:
         """What a checkpoint must carry for the run to go on elsewhere, versioned."""
         stop = self.stop
@@ -270,7 +280,7 @@ class Run:
         saved = Amounts(*(int(amount) for amount in state.get("spent", ZERO)))
         missing = Amounts(*(max(0, theirs - mine) for theirs, mine in zip(saved, known, strict=True)))
         if any(missing):
-            self.ledger.charge((self.account,), missing, f"{self.id}:restored:{uuid.uuid4().hex}")
+            self.ledger.charge((self.account,), missing, f"{self.id}:restored:{os.urandom(16).hex()}")
 
     def restore_path(self, state: Mapping[str, Any]) -> None:
         """Take over hops, path and agents: all that a fork of an older checkpoint starts with."""

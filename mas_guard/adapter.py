@@ -10,13 +10,18 @@ import logging
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from mas_guard._boundary import finish, last_outcome, results, run_flow
 from mas_guard._drivers import (
     Answer,
     Collector,
+    OngoingCall,
     Reader,
+    begin,
+    begin_async,
     drive,
     drive_async,
     drive_stream,
@@ -33,6 +38,7 @@ from mas_guard._flow import (
     step_flow,
 )
 from mas_guard._flow import attempt as count_attempt
+from mas_guard._flow import lost_attempt as charge_lost_attempt
 from mas_guard._run import Run, StepScope, current_run, current_step
 from mas_guard.errors import GuardStopped, UnsupportedVersion
 from mas_guard.hookspecs import hookimpl
@@ -58,6 +64,7 @@ __all__ = [
     "Handoff",
     "LiveCall",
     "ModelCall",
+    "OngoingCall",
     "Patch",
     "PatchSet",
     "Run",
@@ -65,6 +72,9 @@ __all__ = [
     "StepScope",
     "ToolCall",
     "Usage",
+    "begin_call",
+    "begin_call_async",
+    "charge_lost_attempt",
     "check_time",
     "count_attempt",
     "drive_stream",
@@ -80,6 +90,7 @@ __all__ = [
     "guard_stream_async",
     "hookimpl",
     "input_bound",
+    "keep_open",
     "last_outcome",
     "live_call",
     "outside_run",
@@ -254,6 +265,48 @@ def guard_stream_async(
 ) -> AsyncIterator[Any]:
     """Guard one asynchronous stream."""
     return drive_stream_async(call_flow(run, call), send, collector, run.engine.plugins.errors)
+
+
+_open_streams: ContextVar[tuple[OngoingCall, ...]] = ContextVar("mas_guard_open_streams", default=())
+
+
+def begin_call(run: Run, call: Call) -> OngoingCall | Answer | None:
+    """Begin a call whose reply is read after its sender has returned: send it inside the `OngoingCall`'s `scope()`,
+    and settle that when the reply ends. `None` where the guard itself failed: send it unguarded."""
+    with _inside_open_streams(run, call):
+        return begin(call_flow(run, call), run.engine.plugins.errors)
+
+
+async def begin_call_async(run: Run, call: Call) -> OngoingCall | Answer | None:
+    """As `begin_call`, waiting for budget without blocking the event loop."""
+    with _inside_open_streams(run, call):
+        return await begin_async(call_flow(run, call), run.engine.plugins.errors)
+
+
+def keep_open(ongoing: OngoingCall) -> None:
+    """*ongoing* goes on as a stream: a call made by whoever reads it does not wait for what the stream holds."""
+    _open_streams.set((*(stream for stream in _open_streams.get() if stream.open), ongoing))
+
+
+@contextmanager
+def _inside_open_streams(run: Run, call: Call) -> Iterator[None]:
+    holds = {
+        live.booking.hold_id
+        for stream in _open_streams.get()
+        if stream.open
+        for variable, live in stream.variables
+        if variable is live_call and live.booking is not None
+    }
+    if not holds:
+        yield
+        return
+    around = LiveCall(run, call, None, live_call.get())
+    around.inside |= holds
+    token = live_call.set(around)
+    try:
+        yield
+    finally:
+        live_call.reset(token)
 
 
 def guard_handoff(run: Run, handoff: Handoff) -> Answer | None:

@@ -1,14 +1,18 @@
 """What a checkpoint carries for us: the run's id, hops and spend, under one private key.
 
-The key stands among the checkpoint's channel values without being a channel of the graph, so that it is saved,
-rewound and copied with them, and seen by nobody: not in results, `get_state`, schemas, or any stream mode. A run
-that is suspended writes once more, since a node that interrupts commits nothing and may have spent before.
+The record stands in the checkpoint's `versions_seen`, which every store keeps inline, every fork and `update_state`
+copies, and nobody shows: not results, `get_state`, schemas, or any stream mode. A channel of our own would count as
+an update that no breakpoint has seen, and interrupt a second time. The record is the key and its version is 0, so
+that code which asks whether any node has seen anything still gets the bare app's answer.
+
+A run that is suspended writes once more, since a node that interrupts commits nothing and may have spent before.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
+import json
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -54,7 +58,7 @@ def make_aenter(original: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def make_create_checkpoint(original: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap `create_checkpoint`: add our value, or carry over what was there."""
+    """Wrap `create_checkpoint`: add our record."""
 
     @functools.wraps(original)
     def create_checkpoint(checkpoint: Any, channels: Any, *arguments: Any, **keywords: Any) -> Any:
@@ -64,10 +68,7 @@ def make_create_checkpoint(original: Callable[..., Any]) -> Callable[..., Any]:
             if frame.loop.checkpointer is not None and frame.run.policy.mode == "enforce":
                 if not frame.started:
                     _started(frame, frame.loop)
-                _put(made, frame.run.snapshot())
-        elif frame is None and KEY in checkpoint["channel_values"]:
-            # `update_state` builds checkpoints of its own: the run's identity goes with them.
-            made["channel_values"].setdefault(KEY, checkpoint["channel_values"][KEY])
+                _put(made, frame)
         return made
 
     return create_checkpoint
@@ -94,17 +95,19 @@ def make_suspend(original: Callable[..., Any]) -> Callable[..., Any]:
     return suppress_interrupt
 
 
-def _put(checkpoint: Any, state: dict[str, Any]) -> None:
-    checkpoint["channel_values"][KEY] = state
-    versions = checkpoint["channel_versions"]
-    if versions:
-        # Stores that keep values by version see a new one each time.
-        versions[KEY] = max((version for name, version in versions.items() if name != KEY), default=1)
+def _put(checkpoint: Any, frame: Frame) -> None:
+    """Add the run's record; a run that has spent nothing and gone nowhere leaves none, nor an earlier run's."""
+    seen = {node: versions for node, versions in checkpoint["versions_seen"].items() if node != KEY}
+    if frame.run.has_history():
+        seen[KEY] = {json.dumps(frame.run.snapshot(), separators=(",", ":")): 0}
+    elif KEY not in checkpoint["versions_seen"]:
+        return
+    checkpoint["versions_seen"] = seen
 
 
 def _save_spend(frame: Frame, loop: Any) -> None:
     put = loop.checkpointer_put_writes
-    if put is None or not loop.checkpoint_config["configurable"].get("checkpoint_id"):
+    if put is None or not frame.run.has_history() or not loop.checkpoint_config["configurable"].get("checkpoint_id"):
         return
     task_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{frame.run.id}:{next(_suspensions)}"))
     config = {
@@ -152,8 +155,11 @@ def _saved(loop: Any) -> dict[str, Any] | None:
         for _, channel, value in loop.checkpoint_pending_writes
         if channel == KEY and isinstance(value, dict) and value.get("v") == 1
     ]
-    value = loop.checkpoint["channel_values"].get(KEY)
-    if isinstance(value, dict) and value.get("v") == 1:
-        found.append(value)
+    for record in loop.checkpoint["versions_seen"].get(KEY, ()):
+        if not record.startswith("{"):
+            continue
+        value = json.loads(record)
+        if isinstance(value, dict) and value.get("v") == 1:
+            found.append(value)
     # Monotonic: of several records of one run the one that has spent most is the latest.
     return max(found, key=lambda state: sum(state["spent"]), default=None)

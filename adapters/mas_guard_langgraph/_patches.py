@@ -41,7 +41,6 @@ def patch_sets(adapter: LangGraphAdapter) -> tuple[PatchSet, ...]:
                 Patch(loop, "AsyncPregelLoop.__aenter__", _checkpoint.make_aenter),
                 Patch(loop, "PregelLoop._suppress_interrupt", _checkpoint.make_suspend),
                 Patch(loop, "create_checkpoint", _checkpoint.make_create_checkpoint),
-                Patch(pregel, "create_checkpoint", _checkpoint.make_create_checkpoint),
             ),
         ),
         PatchSet(

@@ -60,11 +60,14 @@ def make_stream(adapter: LangGraphAdapter, original: Make) -> Make:
             on_outcome=adapter.guard.on_outcome(mark.policy, mark.options),
             scope=((current_frame, frame),),
         )
-        return drive_stream(
-            flow,
-            lambda: original(self, input, config, **keywords),
-            _NothingToRead(),
-            run.engine.plugins.errors,
+        return _released(
+            frame,
+            drive_stream(
+                flow,
+                lambda: original(self, input, config, **keywords),
+                _NothingToRead(),
+                run.engine.plugins.errors,
+            ),
         )
 
     return stream
@@ -90,11 +93,14 @@ def make_astream(adapter: LangGraphAdapter, original: Make) -> Make:
             on_outcome=adapter.guard.on_outcome(mark.policy, mark.options),
             scope=((current_frame, frame),),
         )
-        return drive_stream_async(
-            flow,
-            lambda: original(self, input, config, **keywords),
-            _NothingToRead(),
-            run.engine.plugins.errors,
+        return _released_async(
+            frame,
+            drive_stream_async(
+                flow,
+                lambda: original(self, input, config, **keywords),
+                _NothingToRead(),
+                run.engine.plugins.errors,
+            ),
         )
 
     return astream
@@ -156,6 +162,23 @@ def make_compile(adapter: LangGraphAdapter, original: Make) -> Make:
     return compile
 
 
+def _released(frame: Frame, stream: Iterator[Any]) -> Iterator[Any]:
+    # A remembered run must not keep the graph's loop, and with it the whole state, alive.
+    try:
+        yield from stream
+    finally:
+        frame.loop = None
+
+
+async def _released_async(frame: Frame, stream: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    try:
+        async for chunk in stream:
+            yield chunk
+    finally:
+        await stream.aclose()  # type: ignore[attr-defined]
+        frame.loop = None
+
+
 def _open(
     adapter: LangGraphAdapter, mark: Mark, pregel: Any, input: Any, config: Any
 ) -> tuple[Run, Frame]:
@@ -215,6 +238,7 @@ def _joined(adapter: LangGraphAdapter, run: Run, pregel: Any, start: Callable[[]
     finally:
         if stream is not None:
             stream.close()
+        frame.loop = None
 
 
 async def _joined_async(
@@ -238,6 +262,7 @@ async def _joined_async(
     finally:
         if stream is not None:
             await stream.aclose()
+        frame.loop = None
 
 
 def _remember(result: Any) -> None:

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mas_guard._launched import command_line_settings, settings_directory
 from mas_guard.config.checks import check
 from mas_guard.config.faults import not_yet, unknown_key, wrong_value
 from mas_guard.config.files import VARIABLE, file_layers
@@ -49,9 +50,11 @@ def load_policy(
 
     Args:
         overrides: Settings from code, lower case and nested: `{"budget": {"usd": 2}}`.
-        command_line: Settings from the command line, nested or flat: `{"BUDGET__USD": "2"}`.
+        command_line: Settings from the command line, nested or flat: `{"BUDGET__USD": "2"}`; by default what
+            `mas-guard run` was given, in a process that it started.
         environ: The environment; by default the process's own.
-        directory: Where files are looked for; by default the working directory. Its parents are not searched.
+        directory: Where files are looked for; by default where `mas-guard run` was started, else the working
+            directory. Its parents are not searched.
 
     Raises:
         ConfigError: For an unknown setting (with STRICT_CONFIG=false only in code and on the command line), a value
@@ -59,12 +62,14 @@ def load_policy(
             version does not have yet. `.key` and `.source` say which and where.
     """
     environ = os.environ if environ is None else environ
+    if command_line is None:
+        command_line = command_line_settings(environ)
     environment = environment_layer(environ)
     given = [
         mapping_layer(overrides or {}, CODE),
-        mapping_layer(command_line or {}, COMMAND_LINE),
+        mapping_layer(command_line, COMMAND_LINE),
         environment,
-        *file_layers(Path(directory or "."), environ.get(VARIABLE, "")),
+        *file_layers(Path(directory or settings_directory(environ)), environ.get(VARIABLE, "")),
     ]
     return _policy(given, environment)
 

@@ -1,7 +1,7 @@
 """The holds of the memory ledger: how they are taken, how they end, and what is remembered of them.
 
-Nothing here locks, waits or wakes. Figures change by sums only (`+=`), and a hold leaves the live ones before
-its sums are booked: so a settle that a garbage collection slips in between two steps stays right.
+Nothing here locks, waits or wakes. Figures change by sums only (`+=`), and a hold is spent before its sums are
+booked: so a settle that a garbage collection slips in between two steps stays right.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ AS_HELD = Settlement()
 LATE = Settlement(late=True)
 UNKNOWN = Settlement(known=False)
 
-Ended = Settlement | Hold
-"""What is remembered of an id: how its hold was settled (or released: `UNKNOWN`), or the whole hold where its
-lease ended it, since that can still be put right. A settled hold itself is not kept: ten thousand of them would
-cost each call a share of the garbage collections that they cause."""
+Known = Settlement | Hold
+"""What is known of an id. A `Hold` is live, or lost where it is `spent`: its lease ended it, which can still be put
+right. A `Settlement` is what it was settled with; `UNKNOWN` for a released one. An ended hold itself is not kept:
+ten thousand of them would cost each call a share of the garbage collections that they cause."""
 
 REMEMBERED_AT_MOST = REMEMBERED_IDS + 1_000
 """The oldest ids are forgotten once this many are remembered."""
@@ -32,16 +32,15 @@ class Books:
     """All holds of one ledger.
 
     Attributes:
-        live: Holds that have not ended, by id.
-        ended: What is remembered of ended holds, by id; their first account bounds how many.
+        holds: What is known of each id, live and ended in one dict, so that a call looks once. The first account
+            of ended holds bounds how many are remembered.
         latest: The last time that the clock showed.
         soonest: No live hold's lease ends before this; a lower bound, so that nothing is searched in vain.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
-        self.live: dict[str, Hold] = {}
-        self.ended: dict[str, Ended] = {}
+        self.holds: dict[str, Known] = {}
         self.latest = -math.inf
         self.soonest = math.inf
 
@@ -56,20 +55,30 @@ class Books:
     def move_leases(self, by: float) -> None:
         """Let every lease end *by* seconds later; earlier where it is negative."""
         self.soonest += by
-        for hold in self.live.values():
+        for hold in self.live_holds():
             hold.ends += by
+
+    def live_hold(self, hold_id: str) -> Hold | None:
+        """Return the hold with this id, if it has not ended."""
+        hold = self.holds.get(hold_id)
+        return hold if isinstance(hold, Hold) and not hold.spent else None
+
+    def live_holds(self) -> list[Hold]:
+        """Return all live holds. Looks through everything remembered, so it is for rare use."""
+        return [hold for hold in list(self.holds.values()) if isinstance(hold, Hold) and not hold.spent]
 
     def known(self, hold_id: str) -> Grant | None:
         """Return what a repeated ask gets. A hold that lapsed unsent is forgotten: its id may be taken anew."""
-        hold = self.live.get(hold_id)
-        if hold is not None:
-            return hold
-        ended = self.ended.get(hold_id)
-        if ended is None:
+        known = self.holds.get(hold_id)
+        if known is None:
             return None
-        if isinstance(ended, Hold) and not ended.sent:
-            del self.ended[hold_id]
-            return None
+        if isinstance(known, Hold):
+            if not known.spent:
+                return known
+            if not known.sent:
+                del self.holds[hold_id]
+                known.accounts[0].ended.remove(hold_id)
+                return None
         return _spent(hold_id)
 
     def take(self, ask: Ask, output: int) -> Hold:
@@ -86,7 +95,7 @@ class Books:
         self.soonest = min(self.soonest, hold.ends)
         for account in hold.accounts:
             account.book(amounts, ZERO)
-        self.live[hold.hold_id] = hold
+        self.holds[hold.hold_id] = hold
         return hold
 
     def unstick_calls(self, hold: Hold) -> None:
@@ -114,15 +123,14 @@ class Books:
 
         Returns the accounts where that changed something.
         """
-        hold = self.live.get(hold_id)
-        if hold is not None:
+        hold = self.holds.get(hold_id)
+        if not isinstance(hold, Hold):
+            return ()
+        if not hold.spent:
             self._end(hold, UNKNOWN, _difference(ZERO, hold.held()), ZERO)
-            return hold.accounts
-        lost = self.ended.get(hold_id)
-        if isinstance(lost, Hold) and lost.sent:
-            self._correct(lost, UNKNOWN, ZERO)
-            return lost.accounts
-        return ()
+        elif hold.sent:
+            self._correct(hold, UNKNOWN, ZERO)
+        return hold.accounts
 
     def end_leases(self) -> list[MemoryAccount]:
         """End every lease that is over; return the accounts where that changed something."""
@@ -131,7 +139,7 @@ class Books:
             return []
         self.soonest = math.inf
         touched: list[MemoryAccount] = []
-        for hold in list(self.live.values()):
+        for hold in self.live_holds():
             if hold.ends > now:
                 self.soonest = min(self.soonest, hold.ends)
                 continue
@@ -143,24 +151,24 @@ class Books:
             touched.extend(hold.accounts)
         return touched
 
-    def remember(self, hold: Hold, ended: Ended) -> None:
+    def remember(self, hold: Hold, ended: Known) -> None:
         """Keep an ended hold's id as long as its first account lives, within that account's bound."""
         first = hold.accounts[0]
         if first.closed:
+            del self.holds[hold.hold_id]
             return
-        self.ended[hold.hold_id] = ended
+        self.holds[hold.hold_id] = ended
         first.ended.append(hold.hold_id)
         if len(first.ended) > REMEMBERED_AT_MOST:
             self.forget_oldest(first, len(first.ended) - REMEMBERED_IDS)
 
     def forget_oldest(self, account: MemoryAccount, number: int) -> None:
         """Forget the oldest ids of *account*; many at once cost a third of one by one."""
-        ended, remembered = self.ended, account.ended
+        holds, remembered = self.holds, account.ended
         for _ in range(number):
-            ended.pop(remembered.popleft(), None)
+            del holds[remembered.popleft()]
 
-    def _end(self, hold: Hold, ended: Ended, used: Sequence[int], settled: Sequence[int]) -> None:
-        del self.live[hold.hold_id]
+    def _end(self, hold: Hold, ended: Known, used: Sequence[int], settled: Sequence[int]) -> None:
         hold.spent = True
         for account in hold.accounts:
             account.book(used, settled)
@@ -172,7 +180,7 @@ class Books:
         self.remember(hold, ended)
 
     def _correct(self, hold: Hold, settlement: Settlement, actual: Amounts) -> None:
-        self.ended[hold.hold_id] = settlement
+        self.holds[hold.hold_id] = settlement
         difference: Sequence[int] = actual
         if hold.sent:
             self._add_crashed(hold, -1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import cast
 
 from mas_guard.ledger._account import Four, Hold, MemoryAccount
@@ -51,10 +51,10 @@ class Outlook:
 
     __slots__ = ("ever", "lacking", "moving", "now", "short", "tight")
 
-    def __init__(self, ask: Ask, live: Mapping[str, Hold]) -> None:
+    def __init__(self, ask: Ask, live_hold: Callable[[str], Hold | None]) -> None:
         output = ask.output
         full = needed(ask, output)
-        inside = [live[hold_id] for hold_id in ask.inside if hold_id in live]
+        inside = [hold for hold_id in ask.inside if (hold := live_hold(hold_id)) is not None]
         unmarked = [hold for hold in inside if not hold.stuck]
         self.now = self.ever = output
         self.short: list[Pair] = []

@@ -31,7 +31,7 @@ class Waiting(Books):
         known = self.known(ask.hold_id)
         if known is not None:
             return known
-        outlook = Outlook(ask, self.live)
+        outlook = Outlook(ask, self.live_hold)
         if fitting:
             if outlook.tight is None:
                 return self.take(ask, outlook.now)
@@ -53,7 +53,7 @@ class Waiting(Books):
                 account.queue = Queue()
             account.queue.add(waiter)
         for hold_id in ask.inside:
-            hold = self.live.get(hold_id)
+            hold = self.live_hold(hold_id)
             if hold is not None:
                 waiter.inside.append(hold)
                 hold.stuck += 1
@@ -104,7 +104,7 @@ class Waiting(Books):
         if known is not None:
             self.leave(waiter, known)
             return True
-        outlook = Outlook(ask, self.live)
+        outlook = Outlook(ask, self.live_hold)
         if outlook.lacking is not None:
             self.leave(waiter, refusal(ask, outlook.lacking, ask.output, can_wait=False))
             return True

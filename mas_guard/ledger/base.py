@@ -313,8 +313,8 @@ class Ledger(ABC):
     def sweep(self) -> float | None:
         """End the leases that are over and serve those who wait.
 
-        Returns the seconds after which to call again, or `None` where no hold is live. One who waits calls it
-        whenever that time has passed without a wake: no thread or timer of the ledger's own does.
+        Returns the seconds after which to call again, or `None` where no lease is running; it may be early. One
+        who waits calls it whenever that time has passed without a wake: no thread or timer of the ledger does.
         """
 
     @abstractmethod

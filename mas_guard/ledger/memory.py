@@ -37,7 +37,6 @@ from mas_guard.ledger.base import (
 from mas_guard.types import ZERO, Amounts, Limits
 
 _log = logging.getLogger("mas_guard.ledger")
-_new_hold = object.__new__
 
 
 class MemoryLedger(Waiting, Ledger):
@@ -101,11 +100,11 @@ class MemoryLedger(Waiting, Ledger):
         else:
             keep_tokens, keep_model_calls, keep_tool_calls, keep_nano_usd = keep
         accounts: tuple[MemoryAccount, ...] = ask.accounts  # type: ignore[assignment]  # `cast` costs a call
-        hold = _new_hold(Hold)  # skips `__init__`, which would cost as much as the check
+        hold = Hold()  # before the lock: it may set off a garbage collection
         acquire = self._acquire
         acquire()
         try:
-            if hold_id not in self.live and hold_id not in self.ended:
+            if hold_id not in self.holds:
                 taken = 0
                 for account in accounts:
                     if account.queue is not None:
@@ -150,7 +149,7 @@ class MemoryLedger(Waiting, Ledger):
                     hold.ends = ends = now + ask.lease
                     if ends < self.soonest:  # noqa: PLR1730 - `min` costs six times as much
                         self.soonest = ends
-                    self.live[hold_id] = hold
+                    self.holds[hold_id] = hold
                     return hold
                 for account in accounts[:taken]:  # all levels or none
                     account.room_tokens += tokens
@@ -196,8 +195,8 @@ class MemoryLedger(Waiting, Ledger):
         acquire = self._acquire
         acquire()
         try:
-            hold = self.live.get(hold_id)
-            if hold is None:
+            hold = self.holds.get(hold_id)
+            if type(hold) is not Hold or hold.spent:
                 return False
             clock = self.clock
             now = clock()
@@ -238,13 +237,12 @@ class MemoryLedger(Waiting, Ledger):
         acquire = self._acquire
         acquire()
         try:
-            hold = self.live.get(hold_id)
-            if hold is None:
-                lost = self.ended.get(hold_id, UNKNOWN)
-                if isinstance(lost, Settlement):
-                    return lost
-                settlement = self.settle_lost(lost, actual)
-                answered = self.serve(lost.accounts)
+            hold = self.holds.get(hold_id, UNKNOWN)
+            if type(hold) is not Hold:
+                return hold  # type: ignore[return-value]  # `isinstance` would tell mypy and cost four times as much
+            if hold.spent:
+                settlement = self.settle_lost(hold, actual)
+                answered = self.serve(hold.accounts)
                 return settlement
             back_tokens = hold.tokens - tokens
             back_model_calls = hold.model_calls - model_calls
@@ -260,8 +258,8 @@ class MemoryLedger(Waiting, Ledger):
                 settlement = self.settle_live(hold, actual)
                 answered = self.serve(hold.accounts)
                 return settlement
-            del self.live[hold_id]
             hold.spent = True
+            self.holds[hold_id] = AS_HELD
             accounts = hold.accounts
             waited = False
             for account in accounts:
@@ -282,14 +280,13 @@ class MemoryLedger(Waiting, Ledger):
                 for account in accounts:
                     account.sent_model_calls -= hold.model_calls
                     account.sent_tool_calls -= hold.tool_calls
-            first = accounts[0]
-            if not first.closed:
-                self.ended[hold_id] = AS_HELD
-                remembered = first.ended
-                remembered.append(hold_id)
-                if len(remembered) > REMEMBERED_AT_MOST:
-                    self.forget_oldest(first, len(remembered) - REMEMBERED_IDS)
+            remembered = accounts[0].ended
+            remembered.append(hold_id)
+            if len(remembered) > REMEMBERED_AT_MOST:
+                self.forget_oldest(accounts[0], len(remembered) - REMEMBERED_IDS)
             if waited:
+                if accounts[0].closed:
+                    self.forget_oldest(accounts[0], 1)
                 answered = self.serve(accounts)
             return AS_HELD
         finally:
@@ -317,7 +314,7 @@ class MemoryLedger(Waiting, Ledger):
         """See `Ledger.sweep`."""
         with self._lock:
             answered = self.serve(self.end_leases())
-            seconds = self.soonest - self.latest if self.live else math.inf
+            seconds = self.soonest - self.latest
         _wake(answered)
         return None if seconds == math.inf else seconds
 

@@ -133,6 +133,11 @@ class Truth:
                 return output
         return -1
 
+    def may_come(self, ask: Ask) -> bool:
+        """True where *ask* is short of something that may come back."""
+        short = self.short(ask, ask.output)
+        return any(self._coming(level, ask.inside)[unit] for level, unit in short)
+
     def _coming(self, level: Level, inside: Collection[str]) -> Amounts:
         return _sum(
             Amounts(hold.amounts.tokens, 0, 0, hold.amounts.nano_usd) if hold.sent else hold.amounts

@@ -50,9 +50,8 @@ def test_memory_stays_flat_over_opened_and_closed_accounts():
     finally:
         tracemalloc.stop()
     assert after < before * 1.1
-    assert len(ledger.live) <= 200
-    assert not ledger.ended
-    assert ledger.read(group).held.tokens == 100 * len(ledger.live)
+    assert len(ledger.holds) <= 200
+    assert ledger.read(group).held.tokens == 100 * len(ledger.holds)
 
 
 def test_what_an_account_remembers_is_bounded():
@@ -62,7 +61,7 @@ def test_what_an_account_remembers_is_bounded():
         ledger.reserve(Ask(f"{number}", (run,), Amounts(1)))
         ledger.settle(f"{number}", Amounts(2))
         ledger.charge((run,), Amounts(1), f"{number}")
-    assert len(ledger.ended) <= 1.2 * REMEMBERED_IDS
+    assert len(ledger.holds) <= 1.2 * REMEMBERED_IDS
     assert len(ledger.read(run).breaches) == REMEMBERED_BREACHES
     assert ledger.read(run).settled == Amounts(9 * REMEMBERED_IDS)
 

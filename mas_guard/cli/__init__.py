@@ -1,0 +1,43 @@
+"""The `mas-guard` command line. click is imported nowhere else.
+
+Exit codes: 0 fine; 1 findings; 2 wrong usage or configuration; 3 stopped by the guard. `run` passes the app's own
+code through.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import click
+
+from mas_guard import __version__
+from mas_guard.cli._group import CommandGroup
+
+__all__ = ["main"]
+
+
+@click.group(
+    cls=CommandGroup,
+    commands_at={
+        "run": "mas_guard.cli.run:run",
+        "doctor": "mas_guard.cli.doctor:doctor",
+        "config": "mas_guard.cli.config:config",
+        "suggest": "mas_guard.cli.suggest:suggest",
+    },
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="mas-guard")
+@click.pass_context
+def mas_guard(context: click.Context) -> None:
+    """Guards multi-agent LLM apps: budgets, hops, owners and loop detection that hold.
+
+    Exit codes: 0 fine; 1 findings; 2 wrong usage or configuration; 3 stopped by the guard.
+    """
+    if os.environ.get("NO_COLOR"):
+        context.color = False
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave the process with its exit code."""
+    mas_guard.main(args=None if arguments is None else list(arguments), prog_name="mas-guard")
