@@ -392,6 +392,10 @@ class OngoingCall:
 
     async def within_time(self, send: Callable[[], Awaitable[Any]]) -> Any:
         """Await *send*, cut when the flow's time is over; raises the flow's error then."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:  # another event loop than asyncio's, which some clients support: nothing can be cut
+            return await send()
         return await _within_time(self._effect, send)
 
     def expired(self) -> BaseException | None:

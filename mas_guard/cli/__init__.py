@@ -14,10 +14,11 @@ import click
 from mas_guard import __version__
 from mas_guard.cli._group import CommandGroup
 
-__all__ = ["main"]
+__all__ = ["commands", "main"]
 
 
 @click.group(
+    "mas-guard",
     cls=CommandGroup,
     commands_at={
         "run": "mas_guard.cli.run:run",
@@ -29,7 +30,7 @@ __all__ = ["main"]
 )
 @click.version_option(__version__, prog_name="mas-guard")
 @click.pass_context
-def mas_guard(context: click.Context) -> None:
+def commands(context: click.Context) -> None:
     """Guards multi-agent LLM apps: budgets, hops, owners and loop detection that hold.
 
     Exit codes: 0 fine; 1 findings; 2 wrong usage or configuration; 3 stopped by the guard.
@@ -40,4 +41,4 @@ def mas_guard(context: click.Context) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave the process with its exit code."""
-    mas_guard.main(args=None if arguments is None else list(arguments), prog_name="mas-guard")
+    commands.main(args=None if arguments is None else list(arguments), prog_name="mas-guard")

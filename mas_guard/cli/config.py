@@ -85,6 +85,8 @@ def check(file: Path | None) -> None:
 
 
 def _policy_of_file(file: Path) -> Policy:
+    if not file.is_file():
+        raise click.UsageError(f"There is no file {str(file)!r}. Give a mas-guard.toml or a pyproject.toml.")
     environ: dict[str, str] = {"MAS_GUARD_CONFIG": str(file.resolve())}
     # Looked for from an empty directory, so that no other file has a say.
     with tempfile.TemporaryDirectory() as nowhere:

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 STOPPED = 3
 CONFIGURATION = 2
 
+_OUR_OWN = "mas_guard._guard"  # an app that guards plain Python imports no framework
+
 _armed = False
+_begun = False
 _recorder: Recorder | None = None
 _failure = ""
 
@@ -31,7 +34,7 @@ def arm() -> None:
     _chain_excepthook()
     atexit.register(_close)
     there = False
-    for module in filter(None, os.environ.get(MODULES, "").split(",")):
+    for module in filter(None, (*os.environ.get(MODULES, "").split(","), _OUR_OWN)):
         if module in sys.modules:
             there = True
         else:
@@ -41,10 +44,11 @@ def arm() -> None:
 
 
 def _instrument() -> None:
-    """The first framework is imported: load the guard and instrument the process."""
-    global _recorder, _failure
-    if _recorder is not None:
+    """The first framework is imported, or mas-guard by the app: instrument the process."""
+    global _begun, _recorder, _failure
+    if _begun:
         return
+    _begun = True  # loading the guard brings us here again
     from mas_guard.errors import GuardError
 
     try:

@@ -72,8 +72,9 @@ class Recorder:
 
     def _begin_anew(self) -> None:
         self.count, self.spent, self._lock = 0, ZERO, threading.Lock()
-        for kept in (self.statuses, self.unpriced_models, self._ended, self._completed, self._unpriced_runs):
-            kept.clear()  # type: ignore[attr-defined]
+        kept: tuple[Any, ...] = (self.statuses, self.unpriced_models, self._ended, self._completed)
+        for collection in (*kept, self._unpriced_runs):
+            collection.clear()
 
     @hookimpl
     def mas_guard_after_call(self, call: Call, outcome: CallOutcome, run: Any) -> None:
@@ -99,7 +100,9 @@ class Recorder:
             kept = self._ended if ended_by else self._completed
             if len(kept) < LINES:
                 name = run.name or run.id[:12]
-                kept.append(RunLine(self.count, name, status, outcome.hops, outcome.spent, unpriced, ended_by))
+                kept.append(
+                    RunLine(self.count, name, status, outcome.hops, outcome.spent, unpriced, ended_by)
+                )
 
     def lines(self) -> list[RunLine]:
         """At most `LINES` runs, in the order in which they ended."""
@@ -108,11 +111,14 @@ class Recorder:
 
 
 def _ended_by(run: Any, outcome: Outcome) -> str:
+    parts = []
     if outcome.status != "completed":
         setting = "" if "MAS_GUARD_" in outcome.reason else _SETTINGS.get(outcome.rule, "")
-        text = f"{outcome.rule}: {outcome.reason}" if outcome.rule else outcome.reason
-        return f"{text} (setting: {setting})" if setting else text
+        reason = f"{outcome.rule}: {outcome.reason}" if outcome.rule else outcome.reason
+        parts.append(f"{reason} (setting: {setting})" if setting else reason)
     if run.would_stop:
-        settings = (f"{rule} ({_SETTINGS.get(rule, 'MAS_GUARD_BUDGET__…')})" for rule in sorted(run.would_stop))
-        return f"observed only: enforce would have ended it by {', '.join(settings)}"
-    return ""
+        settings = (
+            f"{rule} ({_SETTINGS.get(rule, 'MAS_GUARD_BUDGET__…')})" for rule in sorted(run.would_stop)
+        )
+        parts.append(f"observed only: enforce would have ended it by {', '.join(settings)}")
+    return "; ".join(parts)

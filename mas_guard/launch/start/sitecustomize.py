@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 
@@ -17,7 +18,9 @@ def _arm() -> None:
         from mas_guard.launch import arm
 
         arm()
-    except Exception as error:  # an interpreter without mas-guard, or a bug of ours: the app runs, and it is said
+    except (
+        Exception
+    ) as error:  # an interpreter without mas-guard, or a bug of ours: the app runs, and it is said
         sys.stderr.write(
             f"mas-guard is NOT armed in {sys.executable} ({type(error).__name__}: {error}): this process runs "
             f"unguarded. Install it there: {sys.executable} -m pip install mas-guard\n"
@@ -31,7 +34,7 @@ def _arm() -> None:
 def _chain() -> None:
     own = sys.modules.pop("sitecustomize", None)
     try:
-        import sitecustomize  # noqa: F401 - the next one on sys.path, if there is one
+        importlib.import_module("sitecustomize")  # the next one on sys.path, if there is one
     except ImportError as error:
         if error.name != "sitecustomize":
             raise
