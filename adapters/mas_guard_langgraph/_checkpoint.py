@@ -141,7 +141,7 @@ def _started(frame: Frame, loop: Any) -> None:
         return
     if answered and run.policy.resume == "new_run":
         return
-    if input is None and getattr(loop, "_addressed_checkpoint_superseded", False):
+    if input is None and _is_older(loop):
         run.forked_from = str(saved["id"])
         run.restore_path(saved)
     else:
@@ -163,3 +163,12 @@ def _saved(loop: Any) -> dict[str, Any] | None:
             found.append(value)
     # Monotonic: of several records of one run the one that has spent most is the latest.
     return max(found, key=lambda state: sum(state["spent"]), default=None)
+
+
+def _is_older(loop: Any) -> bool:
+    """True where the run starts from a checkpoint that the thread has moved past."""
+    superseded = getattr(loop, "_addressed_checkpoint_superseded", None)
+    if superseded is not None:
+        return bool(superseded)
+    # Before LangGraph 1.2 only this tells: the app named the checkpoint it starts from.
+    return bool(loop.config["configurable"].get("checkpoint_id")) and not loop.is_nested

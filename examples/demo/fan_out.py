@@ -7,6 +7,7 @@ A coordinator reads the order, `Send` starts one check per case, and the coordin
 
 from __future__ import annotations
 
+import asyncio
 import operator
 from typing import Annotated, TypedDict
 
@@ -33,10 +34,10 @@ class Case(TypedDict):
     number: int
 
 
-def coordinator(desk: Desk) -> dict[str, str]:
+async def coordinator(desk: Desk) -> dict[str, str]:
     """Plan the work, and sum it up once findings are there."""
     known = "\n".join(desk.get("findings", [])) or "nothing yet"
-    reply = model.invoke(
+    reply = await model.ainvoke(
         [
             ("system", "You are coordinator. Plan the checks; sum up the findings once there are some."),
             ("user", f"{ORDER}\nFindings: {known}"),
@@ -45,9 +46,9 @@ def coordinator(desk: Desk) -> dict[str, str]:
     return {"answer": reply.text}
 
 
-def check(case: Case) -> dict[str, list[str]]:
+async def check(case: Case) -> dict[str, list[str]]:
     """Check one dispute."""
-    reply = model.invoke(
+    reply = await model.ainvoke(
         [
             ("system", "You are checker. Say in one line whether the dispute is justified."),
             ("user", f"Dispute {case['number']}"),
@@ -74,7 +75,8 @@ app = graph.compile()
 
 def main() -> None:
     """Give the desk its order and print the answer."""
-    print(app.invoke({"findings": [], "answer": ""})["answer"])
+    result = asyncio.run(app.ainvoke({"findings": [], "answer": ""}))
+    print(result["answer"])
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any
 
 import click
 
@@ -60,8 +61,7 @@ def read_events(files: Sequence[str], reading: Reading) -> Iterator[tuple[str, i
 
 def _opened(file: str) -> Any:
     if file == "-":
-        stream: BinaryIO = click.get_binary_stream("stdin")
-        return nullcontext(stream)
+        return nullcontext(sys.stdin.buffer)
     return open(file, "rb")
 
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+
+import pytest
 
 from mas_guard.ledger import Account, Ask, Grant, Ledger, Refusal
 from mas_guard.testing.ledger_steps import (
@@ -25,18 +28,26 @@ _PATIENCE = 30.0
 class LedgerCrowdContract(LedgerFixtures):
     """Threads and tasks. Run as a part of `LedgerContract`."""
 
+    @pytest.fixture(autouse=True)
+    def threads_switch_often(self) -> Iterator[None]:
+        """Let the interpreter change threads all the time, so that a missing lock shows."""
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(1e-6)
+        yield
+        sys.setswitchinterval(before)
+
     def test_many_threads_at_once_get_what_the_limit_allows_and_not_one_more(self, ledger: Ledger) -> None:
-        run, group = ledger.open("run", Limits()), ledger.open("group", Limits(model_calls=50))
+        run, group = ledger.open("run", Limits()), ledger.open("group", Limits(model_calls=1_500))
         start = threading.Barrier(8)
 
         def take(worker: int) -> int:
             start.wait()
-            asks = (asking(f"{worker}/{n}", (run, group), calls(1)) for n in range(40))
+            asks = (asking(f"{worker}/{n}", (run, group), calls(1)) for n in range(200))
             return sum(isinstance(ledger.reserve(ask), Grant) for ask in asks)
 
         with ThreadPoolExecutor(8) as pool:
-            assert sum(pool.map(take, range(8))) == 50
-        assert ledger.read(run).held == ledger.read(group).held == calls(50)
+            assert sum(pool.map(take, range(8))) == 1_500
+        assert ledger.read(run).held == ledger.read(group).held == calls(1_500)
 
     def test_threads_that_wait_are_all_served_and_never_pass_the_limit(self, ledger: Ledger) -> None:
         crowd = Crowd(ledger)

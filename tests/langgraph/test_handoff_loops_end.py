@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from langgraph.errors import GraphRecursionError
+from langgraph.pregel import Pregel
 from langgraph_supervisor import create_supervisor
 
 import mas_guard
@@ -57,7 +58,8 @@ def abatch(app: Any) -> str:
     return last_text(asyncio.run(app.abatch([QUESTION]))[0])
 
 
-WAYS = (invoke, ainvoke, stream, astream, events_v2, events_v3, batch, abatch)
+# The third version of the event stream came with LangGraph 1.2.
+WAYS = (invoke, ainvoke, stream, astream, events_v2, batch, abatch, *([events_v3] if hasattr(Pregel, "_pregel_stream_v3") else []))
 
 
 def test_bare_the_swarm_reaches_the_servers_own_limit() -> None:

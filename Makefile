@@ -1,0 +1,61 @@
+# Needs python3 (3.11 or later), pip and make; everything else is installed into this folder.
+PYTHON ?= python3
+UV := .uv/bin/uv
+BIN := .venv/bin
+OLDEST := .environments/langgraph-oldest
+export UV_PYTHON_DOWNLOADS := never
+export UV_NO_PROGRESS := 1
+
+.PHONY: demo test lint bench docs lock upstream-langgraph clean
+
+# The main job, offline: an app without and with its seat belt.
+demo: .venv/.installed
+	@began=$$(date +%s); $(BIN)/python examples/demo/demo.py && echo "demo: $$(( $$(date +%s) - began )) s"
+
+# Every check: lint, types, import direction, and all tests, also on the oldest supported LangGraph.
+test: lint $(OLDEST)/.installed
+	@began=$$(date +%s); \
+	$(BIN)/python -m pytest -n 2 --dist loadfile && \
+	$(OLDEST)/bin/python -m pytest -n 2 --dist loadfile tests/langgraph && \
+	echo "tests: $$(( $$(date +%s) - began )) s"
+
+lint: .venv/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	PYTHONPATH=.:adapters $(BIN)/lint-imports
+
+# Ratios, measured side by side in one run.
+bench: .venv/.installed
+	$(BIN)/python -m benchmarks
+
+docs: .venv/.installed
+	$(BIN)/python docs/generate.py
+	$(BIN)/zensical build
+
+# The framework's own suite, bare and guarded, on the newest and the oldest supported version.
+upstream-langgraph: .venv/.installed
+	$(BIN)/python tests/upstream/langgraph_suite.py
+
+# Writes the lock files anew from pyproject.toml.
+lock: $(UV)
+	$(UV) pip compile -q --universal --python-version 3.11 --group development --all-extras --generate-hashes --no-annotate --no-emit-index-url --no-header pyproject.toml -o locks/development.txt
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-header locks/langgraph-oldest.in -o locks/langgraph-oldest.txt
+
+$(UV):
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .uv uv
+
+.venv/.installed: locks/development.txt pyproject.toml | $(UV)
+	test -x .venv/bin/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" .venv
+	$(UV) pip sync --quiet --python .venv --require-hashes locks/development.txt
+	$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(OLDEST)/.installed: locks/langgraph-oldest.txt pyproject.toml | $(UV)
+	test -x $(OLDEST)/bin/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" $(OLDEST)
+	$(UV) pip sync --quiet --python $(OLDEST) --require-hashes locks/langgraph-oldest.txt
+	$(UV) pip install --quiet --python $(OLDEST) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean:
+	rm -rf .uv .venv .environments .upstream site dist
