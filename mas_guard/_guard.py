@@ -77,7 +77,7 @@ class Guard:
 
     def wrap(self, app: App, policy: Policy | None = None, **overrides: Any) -> App:
         """Return *app* guarded; see `mas_guard.wrap`."""
-        options = {name: overrides.pop(name) for name in ("on_outcome", "tenant") if name in overrides}
+        options: dict[str, Any] = {name: overrides.pop(name) for name in ("on_outcome", "tenant") if name in overrides}
         chosen = policy if policy is not None else load_policy(overrides)
         if policy is not None and overrides:
             raise ConfigError(
@@ -120,7 +120,7 @@ class Guard:
         if self._process_policy is not None:
             logger.warning("mas-guard is instrumented already; uninstrument() first to change its settings.")
             return
-        options = {name: overrides.pop(name) for name in ("on_outcome", "tenant") if name in overrides}
+        options: dict[str, Any] = {name: overrides.pop(name) for name in ("on_outcome", "tenant") if name in overrides}
         policy = load_policy(overrides)
         if policy.mode == "off":
             return

@@ -40,7 +40,8 @@ def make_generate(original: Make) -> Make:
     def generate(self: Any, messages: Any, stop: Any = None, callbacks: Any = None, **keywords: Any) -> Any:
         run = current_run.get()
         if run is None or _entered.get() is self:
-            return _unguarded(run, self) or original(self, messages, stop, callbacks, **keywords)
+            _unguarded(run, self)
+            return original(self, messages, stop, callbacks, **keywords)
         call = _begin(run, self, messages, keywords)
 
         def send() -> Any:
@@ -65,7 +66,8 @@ def make_agenerate(original: Make) -> Make:
     ) -> Any:
         run = current_run.get()
         if run is None or _entered.get() is self:
-            return _unguarded(run, self) or await original(self, messages, stop, callbacks, **keywords)
+            _unguarded(run, self)
+            return await original(self, messages, stop, callbacks, **keywords)
         call = _begin(run, self, messages, keywords)
 
         async def send() -> Any:

@@ -49,7 +49,7 @@ class Frame:
         self.suspended = False
         self.resume_input: Any = None
         outer = current_task.get()
-        self.in_place = root or (
+        self.in_place: bool = root or (
             outer is not None
             and outer[0].run is run
             and outer[0].in_place

@@ -13,8 +13,7 @@ from langchain_openai import ChatOpenAI
 from langgraph_swarm import create_handoff_tool, create_swarm
 
 QUESTION = (
-    "Invoice 4711 charges me twice for the March licence, 240 EUR each. I paid one of them. "
-    "What do I still owe you?"
+    "Invoice 4711 charges me twice for the March licence, 240 EUR each. I paid one of them. What do I still owe you?"
 )
 
 model = ChatOpenAI(model="gpt-4o")  # the address comes from OPENAI_BASE_URL

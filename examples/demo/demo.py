@@ -15,6 +15,13 @@ from show import WIDTH, heading, paragraph, scale, side_by_side, timeline
 
 FAN_OUT_BUDGET = 8  # calls
 
+OPENING = f"""
+mas-guard lets no run of a multi-agent app spend more than it may, circle for ever, or end without an answer from
+somebody accountable. Here are two LangGraph apps, each run twice: as it is, and under mas-guard with no line changed.
+The model is a scripted server on this machine, spoken to over real HTTP by ChatOpenAI; it gives up after
+{GIVES_UP_AFTER} calls. No key, no network. Every figure in the tables is counted by that server.
+"""
+
 
 def main() -> None:
     """Play the scenes, two at a time, and print what the model server saw."""
@@ -22,14 +29,7 @@ def main() -> None:
         sys.stdout.reconfigure(errors="replace")
     began = time.monotonic()
     print(heading("mas-guard demo"))
-    print(
-        paragraph(
-            f"Two LangGraph apps, each run twice: as it is, and under mas-guard with no line changed. The model is a "
-            f"scripted server on this machine, spoken to over real HTTP by ChatOpenAI; it gives up after "
-            f"{GIVES_UP_AFTER} calls. No key, no network. Every figure below is counted by that server."
-        ),
-        flush=True,
-    )
+    print(paragraph(OPENING), flush=True)
     with ThreadPoolExecutor(2) as stage:
         loop = [stage.submit(play, "app.py", guarded=guarded) for guarded in (False, True)]
         budget = f"budget.model_calls={FAN_OUT_BUDGET}"
@@ -57,9 +57,9 @@ def show_loop(bare: Seen, guarded: Seen) -> None:
     )
     print("\n" + side_by_side(bare, guarded))
     print("\n  Who held control, call by call:\n")
-    print(timeline("  without", bare, f"would go on; the server gave up after {len(bare.callers)}"))
+    print(timeline(f"without: it would go on; the server gave up after {len(bare.callers)} calls", bare))
     print()
-    print(timeline("  with mas-guard", guarded, "12 hops are over: back to the owner, who answers"))
+    print(timeline("with mas-guard: after twelve hops control is back with billing, the owner, who answers", guarded))
     print(scale(len(bare.callers)))
     print("\n  What mas-guard run wrote when the app ended:\n")
     print(_summary(guarded))
@@ -70,16 +70,16 @@ def show_fan_out(bare: Seen, guarded: Seen) -> None:
     print(heading(f"Fifty branches at once on a budget of {FAN_OUT_BUDGET} calls"))
     print(
         paragraph(
-            "A coordinator starts fifty checks with Send. A counter that is read before each call and raised after it "
-            "lets all fifty through: none has been counted yet when the others ask. mas-guard reserves before it sends, "
-            "and keeps one call for the owner, so that the user still gets an answer."
+            "A coordinator starts fifty checks with Send. A counter that is read before each call and raised after "
+            "it lets all fifty through: none has been counted yet when the others ask. mas-guard reserves before it "
+            "sends, and keeps one call for the owner, so that the user still gets an answer."
         )
     )
     print("\n" + side_by_side(bare, guarded))
     print("\n  Who held control, call by call:\n")
-    print(timeline("  without", bare, "sums up"))
+    print(timeline("without: all fifty are sent, then the coordinator sums up", bare))
     print()
-    print(timeline("  with mas-guard", guarded, "the owner sums up what there is"))
+    print(timeline("with mas-guard: what fits is sent, then the coordinator sums up what there is", guarded))
     print(scale(len(bare.callers)))
 
 

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -36,7 +35,6 @@ class Seen:
         answer: What the user got: the app's output, or how it failed.
         failed: Whether the app failed.
         summary: What `mas-guard run` wrote when the app ended; empty for a bare app.
-        seconds: How long the app took, its start included.
     """
 
     command: str
@@ -49,7 +47,6 @@ class Seen:
     answer: str
     failed: bool
     summary: str
-    seconds: float
 
 
 def play(app: str, *settings: str, guarded: bool) -> Seen:
@@ -59,7 +56,6 @@ def play(app: str, *settings: str, guarded: bool) -> Seen:
     typed = " ".join(["mas-guard run", *options, app]) if guarded else f"python {app}"
     model = ScriptedModel()
     with ModelServer(model, max_requests=GIVES_UP_AFTER) as server:
-        began = time.monotonic()
         done = subprocess.run(
             [sys.executable, *launcher, str(HERE / app)],
             env=_environment(server.url),
@@ -69,7 +65,6 @@ def play(app: str, *settings: str, guarded: bool) -> Seen:
             timeout=120,
             check=False,
         )
-        seconds = time.monotonic() - began
         gave_up = server.count > GIVES_UP_AFTER
     failed = done.returncode != 0
     return Seen(
@@ -83,7 +78,6 @@ def play(app: str, *settings: str, guarded: bool) -> Seen:
         answer=_last_error(done.stderr) if failed else done.stdout.strip(),
         failed=failed,
         summary=done.stderr.strip() if guarded and not failed else "",
-        seconds=seconds,
     )
 
 

@@ -15,7 +15,7 @@ COLUMN = 37
 
 def heading(text: str) -> str:
     """A line across the page with *text* in it."""
-    return f"\n== {text} ".ljust(WIDTH + 1, "=")
+    return "\n" + f"== {text} ".ljust(WIDTH, "=")
 
 
 def paragraph(text: str) -> str:
@@ -38,20 +38,19 @@ def side_by_side(bare: Seen, guarded: Seen) -> str:
     return "\n".join(line for row in rows for line in _row(*row))
 
 
-def timeline(title: str, seen: Seen, note: str) -> str:
+def timeline(title: str, seen: Seen) -> str:
     """Who held control at each call: one row an agent, one column a call."""
-    agents = list(dict.fromkeys(seen.callers))
-    lines = [title]
-    for agent in agents:
+    rows = [f"  {title}"]
+    for agent in dict.fromkeys(seen.callers):
         marks = "".join("#" if caller == agent else "." for caller in seen.callers)
-        lines.append(f"  {agent:<12}{marks}{'  <- ' + note if agent == seen.callers[-1] else ''}")
-    return "\n".join(lines)
+        rows.append(f"    {agent:<14}{marks}")
+    return "\n".join(rows)
 
 
 def scale(length: int) -> str:
     """The numbers under a timeline of *length* calls, every tenth."""
     marks = "".join(f"{number:>10}" for number in range(10, length + 1, 10))
-    return f"  {'call':<12}1{marks[1:]}"
+    return f"    {'call':<14}1{marks[1:]}"
 
 
 def _calls(seen: Seen) -> str:

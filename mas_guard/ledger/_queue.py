@@ -28,9 +28,7 @@ class Waiter(Ticket):
 
     __slots__ = ("accounts", "arrival", "inside", "lines", "waiting", "wake")
 
-    def __init__(
-        self, ask: Ask, accounts: tuple[MemoryAccount, ...], arrival: int, wake: Callable[[], object]
-    ) -> None:
+    def __init__(self, ask: Ask, accounts: tuple[MemoryAccount, ...], arrival: int, wake: Callable[[], object]) -> None:
         super().__init__(ask)
         self.accounts = accounts
         self.arrival = arrival

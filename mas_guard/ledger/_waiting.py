@@ -90,9 +90,7 @@ class Waiting(Books):
             while self._agenda:
                 queue = self._agenda.pop().queue
                 if queue is not None:
-                    answered.extend(
-                        waiter for waiter in queue.next() if waiter.waiting and self.answer(waiter)
-                    )
+                    answered.extend(waiter for waiter in queue.next() if waiter.waiting and self.answer(waiter))
         finally:
             self._serving = False
         return answered
@@ -120,9 +118,7 @@ class Waiting(Books):
         """Refuse all who wait on *account*, which is closed; then serve those whom they kept back."""
         dismissed = list(account.queue.everyone) if account.queue is not None else []
         for waiter in dismissed:
-            self.leave(
-                waiter, refusal(waiter.ask, (account, _first_unit(waiter.ask)), waiter.ask.output, False)
-            )
+            self.leave(waiter, refusal(waiter.ask, (account, _first_unit(waiter.ask)), waiter.ask.output, False))
         return dismissed + self.serve(())
 
     def _final(self, ask: Ask, outlook: Outlook) -> Grant | Refusal:

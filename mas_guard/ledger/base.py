@@ -199,7 +199,7 @@ class Refusal:
 
 
 class Ticket:
-    """A place in the queue. `result` is `None` while it waits, then a `Grant` or a `Refusal` for good."""
+    """A place in the queue. `result` is `None` while it waits and once it left, else a `Grant` or a `Refusal`."""
 
     __slots__ = ("ask", "result")
 
@@ -285,7 +285,10 @@ class Ledger(ABC):
 
     @abstractmethod
     def cancel(self, ticket: Ticket) -> None:
-        """Leave the queue. A grant made meanwhile is released. Idempotent."""
+        """Leave the queue. A grant made meanwhile and not dispatched is released. Idempotent.
+
+        Read `ticket.result` again afterwards: `None` means that nothing is held.
+        """
 
     @abstractmethod
     def dispatch(self, hold_id: str, lease: float) -> bool:

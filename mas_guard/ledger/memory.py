@@ -147,7 +147,7 @@ class MemoryLedger(Waiting, Ledger):
                         self.move_leases(now - self.latest)
                     self.latest = now
                     hold.ends = ends = now + ask.lease
-                    if ends < self.soonest:  # noqa: PLR1730 - `min` costs six times as much
+                    if ends < self.soonest:
                         self.soonest = ends
                     self.holds[hold_id] = hold
                     return hold
@@ -186,6 +186,7 @@ class MemoryLedger(Waiting, Ledger):
                 self.leave(waiter, None)
             elif isinstance(hold, Hold) and not hold.spent and not hold.sent:
                 self.give_back(hold.hold_id)
+                waiter.result = None
             answered = self.serve(waiter.accounts)
         _wake(answered)
 
@@ -207,7 +208,7 @@ class MemoryLedger(Waiting, Ledger):
                 answered = self.serve(self.end_leases())
                 return False
             hold.ends = ends = now + lease
-            if ends < self.soonest:  # noqa: PLR1730 - `min` costs six times as much
+            if ends < self.soonest:
                 self.soonest = ends
             if hold.sent:
                 return True
@@ -220,9 +221,7 @@ class MemoryLedger(Waiting, Ledger):
                 account.sent_model_calls += model_calls
                 account.sent_tool_calls += tool_calls
                 if account.queue is not None:  # who waits for this call must hear that it cannot come back
-                    answered = (
-                        self.serve((account,)) if answered is None else answered + self.serve((account,))
-                    )
+                    answered = self.serve((account,)) if answered is None else answered + self.serve((account,))
             return True
         finally:
             let_go = self._let_go
@@ -248,13 +247,7 @@ class MemoryLedger(Waiting, Ledger):
             back_model_calls = hold.model_calls - model_calls
             back_tool_calls = hold.tool_calls - tool_calls
             back_nano_usd = hold.nano_usd - nano_usd
-            if (
-                back_tokens < 0
-                or back_model_calls < 0
-                or back_tool_calls < 0
-                or back_nano_usd < 0
-                or hold.stuck
-            ):
+            if back_tokens < 0 or back_model_calls < 0 or back_tool_calls < 0 or back_nano_usd < 0 or hold.stuck:
                 settlement = self.settle_live(hold, actual)
                 answered = self.serve(hold.accounts)
                 return settlement
@@ -354,5 +347,5 @@ def _wake(answered: Iterable[Waiter]) -> None:
     for waiter in answered:
         try:
             waiter.wake()
-        except Exception:  # noqa: BLE001 - somebody's callback (a closed event loop raises) must not break a settle
+        except Exception:
             _log.exception("waking %r failed; if it got a hold, that ends with its lease", waiter.ask.hold_id)

@@ -1,4 +1,6 @@
-"""What every ledger must do, as tests that any store runs. A store supplies one fixture::
+"""What every ledger must do, as tests that any store runs.
+
+A store supplies one fixture::
 
     class TestMyLedger(LedgerContract):
         @pytest.fixture
@@ -124,14 +126,9 @@ class LedgerHoldContract(LedgerFixtures):
         elastic = {"per_output": tokens(1), "output": 90}
         refusal = refused(ledger.reserve_fitting(asking("a", run, tokens(80), least_output=21, **elastic)))
         assert (refusal.asked, refusal.limit) == (101, 100)
-        assert (
-            granted(ledger.reserve_fitting(asking("b", run, tokens(80), least_output=20, **elastic))).output
-            == 20
-        )
+        assert granted(ledger.reserve_fitting(asking("b", run, tokens(80), least_output=20, **elastic))).output == 20
 
-    def test_a_call_that_used_more_than_it_held_is_booked_and_recorded_as_a_breach(
-        self, ledger: Ledger
-    ) -> None:
+    def test_a_call_that_used_more_than_it_held_is_booked_and_recorded_as_a_breach(self, ledger: Ledger) -> None:
         run, group = ledger.open("run", Limits(tokens=100)), ledger.open("group", Limits())
         ledger.reserve(asking("a", (run, group), Amounts(100, 1)))
         ledger.dispatch("a", 10.0)
@@ -239,9 +236,7 @@ class LedgerHoldContract(LedgerFixtures):
         ledger.settle("a", calls(1))
         assert ledger.read(run).settled == calls(1)
 
-    def test_a_sent_hold_whose_lease_ends_is_charged_in_full_and_marked(
-        self, ledger: Ledger, clock: Clock
-    ) -> None:
+    def test_a_sent_hold_whose_lease_ends_is_charged_in_full_and_marked(self, ledger: Ledger, clock: Clock) -> None:
         run, group = ledger.open("run", Limits(tokens=100)), ledger.open("group", Limits())
         ledger.reserve(asking("a", (run, group), Amounts(80, 1)))
         assert ledger.dispatch("a", 600.0)
@@ -340,9 +335,7 @@ class LedgerHoldContract(LedgerFixtures):
         assert ledger.read(again).settled == ZERO
         assert not granted(ledger.reserve(asking("a", again, tokens(100)))).spent
 
-    def test_a_hold_of_a_closed_account_is_still_paid_by_the_levels_that_are_open(
-        self, ledger: Ledger
-    ) -> None:
+    def test_a_hold_of_a_closed_account_is_still_paid_by_the_levels_that_are_open(self, ledger: Ledger) -> None:
         run, group = ledger.open("run", Limits()), ledger.open("group", Limits(tokens=100))
         ledger.reserve(asking("a", (run, group), tokens(80)))
         ledger.dispatch("a", 10.0)

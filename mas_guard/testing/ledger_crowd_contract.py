@@ -1,12 +1,14 @@
 """What every ledger must keep under many threads and many tasks at once."""
 
+# ruff: noqa: D102 - a test's name is its sentence
+
 from __future__ import annotations
 
 import asyncio
 import random
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -81,9 +83,7 @@ class LedgerCrowdContract(LedgerFixtures):
         granted(ledger.reserve(asking("a", run, tokens(100))))
 
         async def work() -> None:
-            waiting = [
-                asyncio.create_task(_in_task(ledger, asking(f"w{n}", run, tokens(40)))) for n in range(5)
-            ]
+            waiting = [asyncio.create_task(_in_task(ledger, asking(f"w{n}", run, tokens(40)))) for n in range(5)]
             await asyncio.sleep(0)
             for task in waiting:
                 task.cancel()
@@ -187,8 +187,7 @@ async def _in_task(ledger: Ledger, ask: Ask) -> Grant | Refusal:
         return found
     woken = asyncio.Event()
     loop = asyncio.get_running_loop()
-    wake: Callable[[], object] = lambda: loop.call_soon_threadsafe(woken.set)
-    ticket = ledger.wait(ask, wake)
+    ticket = ledger.wait(ask, lambda: loop.call_soon_threadsafe(woken.set))
     try:
         async with asyncio.timeout(_PATIENCE):
             await woken.wait()

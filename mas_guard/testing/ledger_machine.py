@@ -6,6 +6,8 @@ late), release, lease ends, clock jumps both ways, top-ups, charges, closing and
 nested in live calls. With `breaches=True` calls also use more than they hold and charges pass the limit.
 """
 
+# ruff: noqa: D102 - a step's name is its sentence
+
 from __future__ import annotations
 
 from dataclasses import dataclass
@@ -39,14 +41,37 @@ limits = st.builds(
 )
 picks = st.integers(0, 2**16)
 fractions = st.sampled_from((0.0, 0.1, 0.5, 1.0))
-prices = st.builds(Amounts, st.integers(0, 2), st.just(0), st.just(0), st.integers(0, 2))
-outputs = st.integers(0, 15)
-kept = st.just(ZERO) | amounts
 whiches = st.sampled_from(("live", "live", "lost", "any"))
 seldom = st.integers(0, 4).map(lambda number: number == 4)
-leases = st.integers(1, 60)
 PATHS = (("one", "group"), ("two", "group"), ("agent", "one", "group"), ("one",), ("agent", "one"))
 paths = st.sampled_from(PATHS)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """An ask before it is known who can be asked; `nested` picks a live call to be inside of, one time in three."""
+
+    path: tuple[str, ...]
+    base: Amounts
+    per_output: Amounts
+    output: int
+    slack: int
+    keep: Amounts
+    lease: int
+    nested: int
+
+
+wishes = st.builds(
+    Wish,
+    path=paths,
+    base=amounts,
+    per_output=st.builds(Amounts, st.integers(0, 2), st.just(0), st.just(0), st.integers(0, 2)),
+    output=st.integers(0, 15),
+    slack=st.integers(0, 15),
+    keep=st.just(ZERO) | amounts,
+    lease=st.integers(1, 60),
+    nested=picks,
+)
 
 
 @dataclass(eq=False)
@@ -82,65 +107,33 @@ class LedgerMachine(RuleBasedStateMachine):
 
     # Taking
 
-    @rule(
-        path=paths,
-        base=amounts,
-        per_output=prices,
-        output=outputs,
-        slack=outputs,
-        keep=kept,
-        lease=leases,
-        nested=picks,
-    )
-    def reserve(
-        self, path: tuple[str, ...], base: Amounts, per_output: Amounts, output: int, slack: int, keep: Amounts,
-        lease: int, nested: int,
-    ) -> None:  # fmt: skip
-        self._reserve(self._ask(path, base, per_output, output, slack, keep, lease, nested), fitting=False)
+    @rule(wish=wishes)
+    def reserve(self, wish: Wish) -> None:
+        self._reserve(self._ask(wish), fitting=False)
 
-    @rule(
-        path=paths,
-        base=amounts,
-        per_output=prices,
-        output=outputs,
-        slack=outputs,
-        keep=kept,
-        lease=leases,
-        nested=picks,
-    )
-    def take_what_fits(
-        self, path: tuple[str, ...], base: Amounts, per_output: Amounts, output: int, slack: int, keep: Amounts,
-        lease: int, nested: int,
-    ) -> None:  # fmt: skip
-        self._reserve(self._ask(path, base, per_output, output, slack, keep, lease, nested), fitting=True)
+    @rule(wish=wishes)
+    def take_what_fits(self, wish: Wish) -> None:
+        self._reserve(self._ask(wish), fitting=True)
 
-    @rule(
-        path=paths,
-        base=amounts,
-        per_output=prices,
-        output=outputs,
-        slack=outputs,
-        keep=kept,
-        lease=leases,
-        nested=picks,
-    )
-    def wait(
-        self, path: tuple[str, ...], base: Amounts, per_output: Amounts, output: int, slack: int, keep: Amounts,
-        lease: int, nested: int,
-    ) -> None:  # fmt: skip
-        ask = self._ask(path, base, per_output, output, slack, keep, lease, nested)
+    @rule(wish=wishes)
+    def wait(self, wish: Wish) -> None:
+        ask = self._ask(wish)
         self.waiting.append(Waits(self.ids, ask, InQueue(self.ledger, ask)))
 
-    def _ask(
-        self, path: tuple[str, ...], base: Amounts, per_output: Amounts, output: int, slack: int, keep: Amounts,
-        lease: int, nested: int,
-    ) -> Ask:  # fmt: skip
+    def _ask(self, wish: Wish) -> Ask:
         self.ids += 1
         sent = [hold.hold_id for hold in self.truth.live() if hold.sent]
-        inside = frozenset({sent[nested % len(sent)]} if nested % 3 == 0 and sent else ())
-        accounts = tuple(self.open[scope] for scope in path)
-        least = max(0, output - slack)
-        return Ask(f"hold {self.ids}", accounts, base, per_output, output, least, keep, float(lease), inside)
+        return Ask(
+            f"hold {self.ids}",
+            tuple(self.open[scope] for scope in wish.path),
+            wish.base,
+            wish.per_output,
+            wish.output,
+            max(0, wish.output - wish.slack),
+            wish.keep,
+            float(wish.lease),
+            frozenset({sent[wish.nested % len(sent)]} if wish.nested % 3 == 0 and sent else ()),
+        )
 
     def _reserve(self, ask: Ask, fitting: bool) -> None:
         now, ever = self.truth.largest(ask), self.truth.largest(ask, back=True)
@@ -165,16 +158,9 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(pick=picks)
     def ask_again(self, pick: int) -> None:
         hold = self._pick(pick, "any")
-        if (
-            hold is None
-            or hold.state == "lapsed"
-            or not hold.remembered
-            or any(level.closed for level in hold.levels)
-        ):
+        if hold is None or hold.state == "lapsed" or not hold.remembered or any(level.closed for level in hold.levels):
             return
-        again = granted(
-            self.ledger.reserve(Ask(hold.hold_id, tuple(level.account for level in hold.levels), ZERO))
-        )
+        again = granted(self.ledger.reserve(Ask(hold.hold_id, tuple(level.account for level in hold.levels), ZERO)))
         assert again.spent == (hold.state != "live")
         assert again.amounts == (ZERO if again.spent else hold.amounts)
 
@@ -254,9 +240,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def limits_change(self, scope: str, new: Limits, reopen: bool) -> None:
         level = self.truth.levels[self.open[scope]]
         used = level.settled.plus(self.truth.held(level))
-        level.limits = Limits(
-            *(most if most is None else max(most, had) for most, had in zip(new, used, strict=True))
-        )
+        level.limits = Limits(*(most if most is None else max(most, had) for most, had in zip(new, used, strict=True)))
         if reopen:
             assert self.ledger.open(scope, level.limits) is level.account
         else:
@@ -271,10 +255,7 @@ class LedgerMachine(RuleBasedStateMachine):
             for level in levels:
                 room = self.truth.room(level)
                 spent = Amounts(
-                    *(
-                        want if most is None else min(want, most)
-                        for want, most in zip(spent, room, strict=True)
-                    )
+                    *(want if most is None else min(want, most) for want, most in zip(spent, room, strict=True))
                 )
         self.ids += 1
         for _ in range(1 + twice):
@@ -373,9 +354,7 @@ class LedgerMachine(RuleBasedStateMachine):
         full = cost(ask, ask.output)
         return any(
             set(waits.ask.accounts) & set(ask.accounts)
-            and any(
-                mine and theirs for mine, theirs in zip(full, cost(waits.ask, waits.ask.output), strict=True)
-            )
+            and any(mine and theirs for mine, theirs in zip(full, cost(waits.ask, waits.ask.output), strict=True))
             for waits in self.waiting
         )
 
@@ -401,9 +380,7 @@ class LedgerMachine(RuleBasedStateMachine):
         )
 
 
-def run_ledger_machine(
-    make_ledger: MakeLedger, *, steps: int, breaches: bool = False, repeatable: bool = True
-) -> int:
+def run_ledger_machine(make_ledger: MakeLedger, *, steps: int, breaches: bool = False, repeatable: bool = True) -> int:
     """Run the machine for about *steps* steps; return how many were done.
 
     Args:
@@ -412,9 +389,7 @@ def run_ledger_machine(
         breaches: Let calls use more than they hold, and charges pass the limit.
         repeatable: The same stories each time; otherwise new ones, and a failure prints how to repeat it.
     """
-    machine = type(
-        "LedgerMachine", (LedgerMachine,), {"make_ledger": staticmethod(make_ledger), "breaches": breaches}
-    )
+    machine = type("LedgerMachine", (LedgerMachine,), {"make_ledger": staticmethod(make_ledger), "breaches": breaches})
     run_state_machine_as_test(
         machine,
         settings=settings(

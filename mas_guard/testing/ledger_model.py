@@ -109,9 +109,7 @@ class Truth:
     def room(self, level: Level) -> tuple[int | None, ...]:
         """Return what is left beside settled and held; `None` without a limit."""
         used = level.settled.plus(self.held(level))
-        return tuple(
-            None if most is None else most - had for most, had in zip(level.limits, used, strict=True)
-        )
+        return tuple(None if most is None else most - had for most, had in zip(level.limits, used, strict=True))
 
     def short(self, ask: Ask, output: int, back: bool = False) -> set[tuple[Level, int]]:
         """Return where *ask* does not fit with *output*; *back* counts what may come back as room."""

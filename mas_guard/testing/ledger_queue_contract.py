@@ -1,5 +1,7 @@
 """What every ledger's queue must do: who may wait, who comes first, and that no wait hangs."""
 
+# ruff: noqa: D102 - a test's name is its sentence
+
 from __future__ import annotations
 
 import pytest
@@ -71,9 +73,7 @@ class LedgerQueueContract(LedgerFixtures):
         assert InQueue(ledger, asking("a", run, tokens(100))).granted.amounts == tokens(100)
 
     @pytest.mark.parametrize("end", ["settle", "release", "lapse", "crash", "top up", "reopen"])
-    def test_a_wait_is_granted_when_what_it_needs_comes_back(
-        self, ledger: Ledger, clock: Clock, end: str
-    ) -> None:
+    def test_a_wait_is_granted_when_what_it_needs_comes_back(self, ledger: Ledger, clock: Clock, end: str) -> None:
         run = ledger.open("run", Limits(tokens=100))
         ledger.charge((run,), tokens(20), "spent")
         ledger.reserve(asking("a", run, tokens(80)))
@@ -290,7 +290,16 @@ class LedgerQueueContract(LedgerFixtures):
         queued = InQueue(ledger, asking("a", run, Amounts(100, 1)))
         assert queued.granted
         ledger.cancel(queued.ticket)
+        assert queued.ticket.result is None
         assert ledger.read(run).held == ZERO
+
+    def test_a_call_that_is_sent_is_not_taken_back_by_leaving_the_queue(self, ledger: Ledger) -> None:
+        run = ledger.open("run", Limits(tokens=100))
+        queued = InQueue(ledger, asking("a", run, Amounts(100, 1)))
+        assert ledger.dispatch("a", 10.0)
+        ledger.cancel(queued.ticket)
+        assert queued.granted
+        assert ledger.read(run).held == Amounts(100, 1)
 
     def test_those_who_wait_on_a_closed_account_are_refused(self, ledger: Ledger) -> None:
         group = ledger.open("group", Limits(tokens=100))

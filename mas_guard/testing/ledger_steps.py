@@ -104,12 +104,12 @@ def asking(hold_id: str, accounts: Account | tuple[Account, ...], base: Amounts,
 def granted(result: Grant | Refusal | None) -> Grant:
     """Return *result*, which must be a grant."""
     if not isinstance(result, Grant):
-        raise AssertionError(f"expected a grant, got {result!r}")  # noqa: TRY004 - a test failed, no caller erred
+        raise AssertionError(f"expected a grant, got {result!r}")
     return result
 
 
 def refused(result: Grant | Refusal | None) -> Refusal:
     """Return *result*, which must be a refusal."""
     if not isinstance(result, Refusal):
-        raise AssertionError(f"expected a refusal, got {result!r}")  # noqa: TRY004 - as above
+        raise AssertionError(f"expected a refusal, got {result!r}")
     return result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -123,5 +123,3 @@ def model_url(server: ModelServer) -> dict[str, str]:
     """The variable that leads the app to the server."""
     return {"MODEL_URL": server.url}
 
-
-Command = Callable[..., Done]

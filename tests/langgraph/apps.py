@@ -99,3 +99,15 @@ def two_with_tools(url: str, *tools: Callable[..., Any], checkpointer: Any = Non
         chat, [*tools, create_handoff_tool(agent_name="alice")], name="bob", system_prompt="You are bob."
     )
     return create_swarm([alice, bob], default_active_agent="alice").compile(checkpointer=checkpointer)
+
+
+def chain(*nodes: Callable[..., Any], **compiling: Any) -> Any:
+    """Nodes in a row over a list of messages."""
+    graph = StateGraph(MessagesState)
+    names = [f"{node.__name__}_{place}" if place and node in nodes[:place] else node.__name__
+             for place, node in enumerate(nodes)]  # fmt: skip
+    for name, node in zip(names, nodes, strict=True):
+        graph.add_node(name, node)
+    for start, end in zip([START, *names], [*names, END], strict=True):
+        graph.add_edge(start, end)
+    return graph.compile(**compiling)

@@ -87,9 +87,7 @@ def test_serving_a_settle_looks_only_at_those_who_may_be_next(monkeypatch):
     tickets = [ledger.wait(Ask(f"{n + 1}", (run,), Amounts(100)), lambda: None) for n in range(2_000)]
     looked_at = []
     answer = MemoryLedger.answer
-    monkeypatch.setattr(
-        MemoryLedger, "answer", lambda self, waiter: looked_at.append(1) or answer(self, waiter)
-    )
+    monkeypatch.setattr(MemoryLedger, "answer", lambda self, waiter: looked_at.append(1) or answer(self, waiter))
     for number in range(2_000):
         ledger.settle(f"{number}", Amounts(0))
     assert all(ticket.result is not None for ticket in tickets)
@@ -122,3 +120,42 @@ def test_a_settle_out_of_a_garbage_collection_neither_hangs_nor_miscounts():
     assert not done.is_alive()
     balance = ledger.read(run)
     assert (balance.settled, balance.held) == (Amounts(1), Amounts(40))
+
+
+def test_whatever_touches_the_holds_does_so_under_the_lock():
+    ledger = MemoryLedger()
+    run = ledger.open("run", Limits(tokens=100))
+    touched = []
+
+    class Guarded(dict):
+        def _check(self) -> None:
+            assert ledger._lock._is_owned()
+            touched.append(1)
+
+        def __contains__(self, key: object) -> bool:
+            self._check()
+            return super().__contains__(key)
+
+        def __setitem__(self, key: str, value: object) -> None:
+            self._check()
+            super().__setitem__(key, value)
+
+        def get(self, *arguments):
+            self._check()
+            return super().get(*arguments)
+
+    ledger.holds = Guarded()
+    for act in (
+        lambda: ledger.reserve(Ask("a", (run,), Amounts(60))),
+        lambda: ledger.reserve(Ask("b", (run,), Amounts(60))),
+        lambda: ledger.reserve_fitting(Ask("c", (run,), Amounts(10))),
+        lambda: ledger.wait(Ask("d", (run,), Amounts(60)), lambda: None),
+        lambda: ledger.dispatch("a", 60.0),
+        lambda: ledger.settle("a", Amounts(10)),
+        lambda: ledger.settle("a", Amounts(10)),
+        lambda: ledger.release("c"),
+    ):
+        touched.clear()
+        act()
+        assert touched
+        assert not ledger._lock._is_owned()

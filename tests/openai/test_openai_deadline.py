@@ -5,7 +5,6 @@ from __future__ import annotations
 from threading import Event
 from typing import Any
 
-import httpx2
 import openai
 import pytest
 from ways import MODEL, QUESTION
@@ -99,9 +98,10 @@ def test_the_apps_own_shorter_time_out_stays_its_own(serve: Any, client: Any, ne
 def test_only_what_is_longer_than_the_time_left_is_shortened() -> None:
     from mas_guard_openai._attempt import _smaller
 
-    own = httpx2.Timeout(600, connect=5)
+    timeout = openai.Timeout
+    own = timeout(600, connect=5)
     assert _smaller(own, 700) is own
-    assert _smaller(own, 60) == httpx2.Timeout(60, connect=5)
+    assert _smaller(own, 60) == timeout(60, connect=5)
     assert _smaller(None, 60) == 60
     assert _smaller(10, 60) == 10
-    assert _smaller(httpx2.Timeout(None), 60) == httpx2.Timeout(60)
+    assert _smaller(timeout(None), 60) == timeout(60)

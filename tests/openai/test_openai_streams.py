@@ -46,7 +46,7 @@ async def test_an_asynchronous_stream_keeps_its_type_and_interface(serve: Any, a
 
 @pytest.mark.parametrize("choices", [1, 3])
 def test_the_app_sees_exactly_the_bare_chunks(serve: Any, client: Any, choices: int) -> None:
-    tools = Reply(text="One moment.", tool_calls=(ToolCallReply("pay", {"sum": 5}),))
+    tools = Reply(text="One moment.", tool_calls=(ToolCallReply("pay", {"sum": 5}, id="call_1"),))
     asking = client(serve(lambda request: tools))
     plain = {"id", "created"}
     bare = [chunk.to_dict() for chunk in _open(asking, n=choices)]
