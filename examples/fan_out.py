@@ -72,7 +72,7 @@ def reader_model(request: Request) -> Reply:
 
 
 async def main() -> None:
-    """Once with an owner that can answer, once without."""
+    """With an owner that can answer, without one, and with the state so far as the result."""
     with ModelServer(reader_model) as server:
         app = mas_guard.wrap(build(server.url, editor_begins=True), budget={"model_calls": BUDGET})
         result = await app.ainvoke({"summaries": [], "book": ""})
@@ -85,7 +85,14 @@ async def main() -> None:
             await app.ainvoke({"summaries": [], "book": ""})
         except mas_guard.BudgetExceeded as stop:
             print("without an owner:", f"{type(stop).__name__}, outcome {stop.outcome.status}")
-            print("                 ", f"{server.count} calls sent, {len(stop.outcome.partial['summaries'])} kept")
+            print("                 ", f"{server.count} calls sent")
+
+    with ModelServer(reader_model) as server:
+        partial = {"budget": {"model_calls": BUDGET}, "on_limit": ("partial", "abort")}
+        app = mas_guard.wrap(build(server.url, editor_begins=False), **partial)
+        result = await app.ainvoke({"summaries": [], "book": ""})
+        print("ON_LIMIT=partial:", f"{len(result['summaries'])} summaries returned, nothing raised")
+        print("                 ", f"{server.count} calls sent, outcome {mas_guard.outcome(result).status}")
 
 
 if __name__ == "__main__":

@@ -18,18 +18,21 @@ from mas_guard.adapter import (
     ModelCall,
     Run,
     Usage,
+    check_time,
     current_run,
     current_step,
     guard_call,
     guard_call_async,
     guard_stream,
     guard_stream_async,
+    live_call,
     outside_run,
 )
 from mas_guard_langgraph import _translate
 from mas_guard_langgraph._frame import current_task
 
 _entered: ContextVar[Any] = ContextVar("mas_guard_langgraph_model", default=None)
+_generating: ContextVar[ModelCall | None] = ContextVar("mas_guard_langgraph_generating", default=None)
 Make = Callable[..., Any]
 
 
@@ -46,10 +49,11 @@ def make_generate(original: Make) -> Make:
 
         def send() -> Any:
             batches = [_with_notes(batch, call) for batch in messages]
-            token = _entered.set(self)
+            token, generating = _entered.set(self), _generating.set(call)
             try:
                 return original(self, batches, stop, callbacks, **_keywords(self, call, keywords))
             finally:
+                _generating.reset(generating)
                 _entered.reset(token)
 
         return guard_call(run, call, send, functools.partial(_read_result, call))
@@ -135,6 +139,21 @@ def make_astream(original: Make) -> Make:
         )
 
     return astream
+
+
+def make_new_token(original: Make) -> Make:
+    """Wrap `CallbackManagerForLLMRun.on_llm_new_token`: where the app streams a call of `generate`, every token of
+    every provider passes here, and the stream is cut once time is over. (An asynchronous one is cancelled.)"""
+
+    @functools.wraps(original)
+    def on_llm_new_token(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        told = original(self, *arguments, **keywords)
+        call = _generating.get()
+        if call is not None and (live := live_call.get()) is not None and live.call is call:
+            check_time(live.run, current_step.get(), concluding=call.concluding)
+        return told
+
+    return on_llm_new_token
 
 
 def _unguarded(run: Run | None, model: Any) -> None:

@@ -50,6 +50,11 @@ def patch_sets(adapter: LangGraphAdapter) -> tuple[PatchSet, ...]:
                 Patch(chat, "BaseChatModel.agenerate", _chat_model.make_agenerate),
                 Patch(chat, "BaseChatModel.stream", _chat_model.make_stream),
                 Patch(chat, "BaseChatModel.astream", _chat_model.make_astream),
+                Patch(
+                    "langchain_core.callbacks.manager",
+                    "CallbackManagerForLLMRun.on_llm_new_token",
+                    _chat_model.make_new_token,
+                ),
                 Patch("langchain_core.tools.base", "BaseTool.run", _tool.make_run),
                 Patch("langchain_core.tools.base", "BaseTool.arun", _tool.make_arun),
             ),

@@ -41,7 +41,7 @@ def make_build(original: Make) -> Make:
             options = _with_time_left(self, options, _seconds(live))
         except GuardStopped:
             raise
-        except Exception as error:  # noqa: BLE001 - our own fault: the app's request leaves as it is
+        except Exception as error:
             live.run.engine.plugins.errors.report("Counting an attempt of the OpenAI client", error)
         request = original(self, options, **keywords)
         _mark(under_way=True)

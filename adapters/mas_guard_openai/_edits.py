@@ -15,7 +15,9 @@ from mas_guard_openai._kinds import CHAT, COMPLETIONS, RESPONSES, Kind
 
 # Reasoning models refuse `max_tokens`; most compatible servers know nothing else.
 _OPENAI_MODEL = re.compile(r"(ft:)?(gpt-|chatgpt|o\d|codex)", re.IGNORECASE)
-_OPENAI_HOST = re.compile(r"(\.|//)(openai|openai\.azure|cognitiveservices\.azure|services\.ai\.azure)\.(com|us)\b")
+_OPENAI_HOST = re.compile(
+    r"(\.|//)(openai|openai\.azure|cognitiveservices\.azure|services\.ai\.azure)\.(com|us)\b"
+)
 
 
 def changes(kind: Kind, call: ModelCall, body: Mapping[str, Any], host: str) -> dict[str, Any]:
@@ -53,7 +55,10 @@ def applied(options: Any, changed: Mapping[str, Any]) -> Any:
     if not changed or not isinstance(options.json_data, Mapping):
         return copy
     extra = options.extra_json if isinstance(options.extra_json, Mapping) else {}
-    copy.json_data = {**options.json_data, **{key: value for key, value in changed.items() if key not in extra}}
+    copy.json_data = {
+        **options.json_data,
+        **{key: value for key, value in changed.items() if key not in extra},
+    }
     if extra:
         copy.extra_json = {**extra, **{key: value for key, value in changed.items() if key in extra}}
     return copy

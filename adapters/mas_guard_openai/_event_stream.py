@@ -16,7 +16,9 @@ from mas_guard_openai._kinds import COMPACTION, RESPONSES, Kind
 from mas_guard_openai._replies import read_reply, read_response, tool_names, usage_of
 
 _BOUNDARY = re.compile(rb"\r\n\r\n|\n\n|\r\r")
-_NO_USAGE = re.compile(rb',\s*"usage":\s*null')  # quotes inside of a JSON string are escaped, so this is a field
+_NO_USAGE = re.compile(
+    rb',\s*"usage":\s*null'
+)  # quotes inside of a JSON string are escaped, so this is a field
 _LAST = ("response.completed", "response.incomplete", "response.failed")
 _MAY_BE_LAST = tuple(kind.encode() for kind in _LAST)
 
@@ -111,7 +113,7 @@ class EventStream:
             shown, hold_back = event, False
             try:
                 shown, hold_back = self._take(event)
-            except Exception as error:  # noqa: BLE001 - an event that we cannot read still belongs to the app
+            except Exception as error:
                 self._report("Reading an event of OpenAI's stream", error)
             passed += self._held
             self._held = shown if hold_back else b""

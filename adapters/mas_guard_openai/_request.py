@@ -144,7 +144,7 @@ def _read(run: Run, kind: Kind, options: Any) -> tuple[Any, ModelCall]:
     try:
         body = _kinds.body_of(options)
         return body, model_call(run, kind, body)
-    except Exception as error:  # noqa: BLE001 - an unexpected shape is counted, and left to the endpoint
+    except Exception as error:
         run.engine.plugins.errors.report("Reading a request to OpenAI", error)
         return body, unreadable_call(body)
 
@@ -152,7 +152,7 @@ def _read(run: Run, kind: Kind, options: Any) -> tuple[Any, ModelCall]:
 def _prepared(sent: Sent, options: Any) -> Sent:
     try:
         sent.prepare(options)
-    except Exception as error:  # noqa: BLE001 - our own fault: the app's request leaves as it is
+    except Exception as error:
         sent.run.engine.plugins.errors.report("Changing a request to OpenAI", error)
         sent.options, sent.hides_usage = options, False
     return sent

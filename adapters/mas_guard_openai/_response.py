@@ -68,7 +68,7 @@ def _unread(sent: Sent, keywords: dict[str, Any]) -> bool:
         )
         weakref.finalize(response, sent.gone).atexit = False
         return True
-    except Exception as error:  # noqa: BLE001 - our own fault: the app has its reply, charged as held
+    except Exception as error:
         sent.run.engine.plugins.errors.report("Reading a reply of OpenAI", error)
         sent.reader = None
         return False

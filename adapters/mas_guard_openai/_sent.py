@@ -8,7 +8,16 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
-from mas_guard.adapter import CallOutcome, GuardStopped, ModelCall, OngoingCall, Run, Usage, keep_open, usage_of_error
+from mas_guard.adapter import (
+    CallOutcome,
+    GuardStopped,
+    ModelCall,
+    OngoingCall,
+    Run,
+    Usage,
+    keep_open,
+    usage_of_error,
+)
 from mas_guard_openai import _edits, _history
 from mas_guard_openai._event_stream import BodyReader
 from mas_guard_openai._kinds import Kind
@@ -16,7 +25,14 @@ from mas_guard_openai._replies import read_reply
 
 current_sent: ContextVar[Sent | None] = ContextVar("mas_guard_openai_sent", default=None)
 
-_NEVER_SENT = ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError", "UnsupportedProtocol", "InvalidURL")
+_NEVER_SENT = (
+    "ConnectError",
+    "ConnectTimeout",
+    "PoolTimeout",
+    "ProxyError",
+    "UnsupportedProtocol",
+    "InvalidURL",
+)
 _refusing_hosts: set[str] = set()
 
 
@@ -123,7 +139,7 @@ class Sent:
                 outcome, reply_id = read_reply(self.kind, self.content)
             else:
                 return CallOutcome()
-        except Exception as error:  # noqa: BLE001 - a reply that we cannot read is one of unknown usage
+        except Exception as error:
             self.run.engine.plugins.errors.report("Reading a reply of OpenAI", error)
             return CallOutcome()
         _history.remember(self._body, reply_id, outcome.usage)

@@ -12,7 +12,9 @@ from mas_guard_openai import _history
 from mas_guard_openai._kinds import COMPLETIONS, EMBEDDINGS, Kind
 
 PER_MESSAGE = 16  # tokens; role, name and delimiters around a message
-PER_MEDIA = 4_096  # tokens held for an image, audio or file part, above published figures for one at high detail
+PER_MEDIA = (
+    4_096  # tokens held for an image, audio or file part, above published figures for one at high detail
+)
 LEGACY_OUTPUT = 16  # tokens; what the legacy completions endpoint answers with at most, unless told otherwise
 
 _MEDIA = {
@@ -71,7 +73,11 @@ def _choices(kind: Kind, body: Mapping[str, Any]) -> int:
     asked = [body.get("n"), body.get("best_of") if kind is COMPLETIONS else None]
     choices = max([1, *(number for number in asked if isinstance(number, int))])
     prompts = body.get("prompt")
-    many = kind is COMPLETIONS and isinstance(prompts, list) and not all(isinstance(part, int) for part in prompts)
+    many = (
+        kind is COMPLETIONS
+        and isinstance(prompts, list)
+        and not all(isinstance(part, int) for part in prompts)
+    )
     return choices * max(1, len(prompts)) if many and isinstance(prompts, list) else choices
 
 

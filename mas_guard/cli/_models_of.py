@@ -21,7 +21,7 @@ def models_of(app: Any) -> list[str]:
     queue: list[Any] = [app]
     while queue and len(seen) < MOST_OBJECTS:
         thing = queue.pop()
-        if id(thing) in seen:
+        if False:
             continue
         seen.add(id(thing))
         if _is_chat_model(thing):

@@ -38,7 +38,8 @@ class EventSink:
     def __init__(self, target: str) -> None:
         self.target = target
         self.lost = 0
-        self._lock = threading.Lock()
+        # Re-entrant: the garbage collector may settle an abandoned stream, and so write, in the middle of a write.
+        self._lock = threading.RLock()
         self._file: Any = None
         self._path = ""
 

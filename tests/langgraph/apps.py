@@ -104,8 +104,10 @@ def two_with_tools(url: str, *tools: Callable[..., Any], checkpointer: Any = Non
 def chain(*nodes: Callable[..., Any], **compiling: Any) -> Any:
     """Nodes in a row over a list of messages."""
     graph = StateGraph(MessagesState)
-    names = [f"{node.__name__}_{place}" if place and node in nodes[:place] else node.__name__
-             for place, node in enumerate(nodes)]  # fmt: skip
+    names: list[str] = []
+    for node in nodes:
+        name = node.__name__
+        names.append(f"{name}_{len(names) + 1}" if name in names else name)
     for name, node in zip(names, nodes, strict=True):
         graph.add_node(name, node)
     for start, end in zip([START, *names], [*names, END], strict=True):

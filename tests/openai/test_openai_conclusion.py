@@ -11,7 +11,12 @@ import mas_guard
 from mas_guard.testing.replies import Reply, ToolCallReply, text
 
 TOOL = {"type": "function", "function": {"name": "pay", "parameters": {"type": "object", "properties": {}}}}
-FLAT_TOOL = {"type": "function", "name": "pay", "parameters": {"type": "object", "properties": {}}, "strict": False}
+FLAT_TOOL = {
+    "type": "function",
+    "name": "pay",
+    "parameters": {"type": "object", "properties": {}},
+    "strict": False,
+}
 
 
 @pytest.fixture

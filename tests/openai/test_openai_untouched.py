@@ -51,7 +51,9 @@ def test_observe_mode_leaves_every_request_byte_for_byte_as_bare(serve: Any, cli
 
 
 @pytest.mark.parametrize("way", ASYNC_WAYS)
-async def test_observe_mode_leaves_asynchronous_requests_as_bare(serve: Any, async_client: Any, way: str) -> None:
+async def test_observe_mode_leaves_asynchronous_requests_as_bare(
+    serve: Any, async_client: Any, way: str
+) -> None:
     server = serve([REPLY])
     await ASYNC_WAYS[way](async_client(server))
     with mas_guard.run("x", mode="observe", budget={"tokens": 10}):
@@ -134,7 +136,11 @@ def test_a_reply_that_we_cannot_read_reaches_the_app(
     def broken(*_: Any) -> Any:
         raise ValueError("an unexpected shape")
 
-    for module, name in (("_sent", "read_reply"), ("_event_stream", "read_reply"), ("_event_stream", "_data")):
+    for module, name in (
+        ("_sent", "read_reply"),
+        ("_event_stream", "read_reply"),
+        ("_event_stream", "_data"),
+    ):
         monkeypatch.setattr(importlib.import_module(f"mas_guard_openai.{module}"), name, broken)
     with mas_guard.run("x") as run:
         WAYS[way](client(serve([REPLY])))

@@ -1,0 +1,116 @@
+"""A FastAPI chat that streams its answer as server-sent events, each question a run with limits of its own.
+
+It serves itself once on a free loopback port: one client reads to the end, one goes away in the middle, one asks what
+cannot be answered within the limits. Runs offline against a scripted model: python examples/chat_server.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+from collections.abc import AsyncIterator
+
+import httpx
+import mas_guard
+import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
+from langchain.agents import create_agent
+from langchain_openai import ChatOpenAI
+from langgraph_swarm import create_handoff_tool, create_swarm
+from mas_guard.testing import ModelServer, Reply, Request, call, text
+
+
+def build(base_url: str, outcomes: list[mas_guard.Outcome]) -> FastAPI:
+    """The chat: a guarded swarm behind one endpoint. Every outcome ends up in *outcomes*."""
+    model = ChatOpenAI(model="gpt-4o-mini", base_url=base_url, api_key="offline")
+    desk = create_agent(
+        model, [create_handoff_tool(agent_name="expert")], system_prompt="You are desk.", name="desk"
+    )
+    expert = create_agent(
+        model, [create_handoff_tool(agent_name="desk")], system_prompt="You are expert.", name="expert"
+    )
+    swarm = create_swarm([desk, expert], default_active_agent="desk").compile()
+    app = mas_guard.wrap(swarm, max_hops=4, deadline="2m", on_outcome=outcomes.append)
+    api = FastAPI()
+
+    @api.get("/chat")
+    async def chat(question: str) -> StreamingResponse:
+        async def events() -> AsyncIterator[str]:
+            stream = app.astream({"messages": [("user", question)]}, stream_mode="messages", subgraphs=True)
+            async for _, (message, metadata) in stream:
+                if message.type == "AIMessageChunk" and message.text:
+                    yield event("token", message.text)
+            # The stream is over, so the run has its outcome; in this task it is the last one.
+            outcome = mas_guard.last_outcome()
+            assert outcome is not None
+            yield event("end", {"status": outcome.status, "rule": outcome.rule})
+
+        return StreamingResponse(events(), media_type="text/event-stream")
+
+    return api
+
+
+def event(name: str, data: object) -> str:
+    """One server-sent event."""
+    return f"event: {name}\ndata: {json.dumps(data)}\n\n"
+
+
+def scripted_model(request: Request) -> Reply:
+    """Short answers, endless ones, and agents that never stop handing on."""
+    question = next(message["content"] for message in request.messages if message["role"] == "user")
+    if "[mas-guard]" in request.last_text:
+        return text("Nobody here knows. Please write to us.")
+    if question == "riddle":
+        return call("transfer_to_expert" if "You are desk." in request.system else "transfer_to_desk")
+    if question == "story":
+        return text("once upon a time " * 200_000, chunk_count=2000)
+    return text("We are open from nine to five.")
+
+
+async def main() -> None:
+    """Serve, ask three times, and print what came back."""
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+    outcomes: list[mas_guard.Outcome] = []
+    with ModelServer(scripted_model, max_requests=60) as models, socket.create_server(("127.0.0.1", 0)) as listener:
+        server = uvicorn.Server(uvicorn.Config(build(models.url, outcomes), log_config=None, lifespan="off"))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            address = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            async with httpx.AsyncClient(base_url=address, trust_env=False, timeout=30) as client:
+                await read(client, "hours")
+                await read(client, "riddle")
+                await read(client, "story", leave_after=3)
+            async with asyncio.timeout(20):
+                while len(outcomes) < 3:
+                    await asyncio.sleep(0.01)
+        finally:
+            server.should_exit = True
+            await serving
+    print("\noutcomes, as on_outcome= told them:")
+    for outcome in outcomes:
+        print(f"  {outcome.status} {f'({outcome.rule or outcome.reason})' if outcome.status != 'completed' else ''}")
+
+
+async def read(client: httpx.AsyncClient, question: str, leave_after: int = 0) -> None:
+    """Ask *question* and print the events; go away after *leave_after* of them, where that is not 0."""
+    print(f"\nGET /chat?question={question}")
+    seen = 0
+    async with client.stream("GET", "/chat", params={"question": question}) as response:
+        name = ""
+        async for line in response.aiter_lines():
+            if line.startswith("event: "):
+                name = line.removeprefix("event: ")
+            elif line.startswith("data: "):
+                seen += 1
+                data = json.loads(line.removeprefix("data: "))
+                print(f"  {name}: {data if len(str(data)) < 60 else str(data)[:40] + '...'}")
+                if seen == leave_after:
+                    print("  (the client goes away)")
+                    return
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,85 @@
+"""Every example runs offline, as a user would start it, and prints what it is there to show."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+
+SHOWN = {
+    "swarm.py": [
+        "answer:  This is draft 7.",
+        "outcome: partial by hops",
+        "14 model calls",
+    ],
+    "supervisor.py": [
+        "completed: Order 17 can go out today.\n  3 hops, 7 model calls\n",
+        "partial: Stock says",
+        "4 hops, 10 model calls, ended by hops",
+    ],
+    "fan_out.py": [
+        "From 6 of 50 chapters",
+        "8 calls sent, outcome partial\nwithout an owner: BudgetExceeded, outcome aborted\n",
+        "ON_LIMIT=partial: 8 summaries returned",
+    ],
+    "chat_server.py": [
+        "end: {'status': 'completed', 'rule': ''}",
+        "end: {'status': 'partial', 'rule': 'hops'}",
+        "(the client goes away)",
+        "aborted (client gone)",
+    ],
+    "nightly_batch.py": [
+        "letter 3   not done: 6 of its own 6 model calls are spent",
+        "letter 12  not done: 20 of the night's 20 model calls are spent",
+        "calls sent: 20 of at most 20",
+    ],
+}
+
+
+def run(path: Path) -> subprocess.CompletedProcess[str]:
+    """Start *path* with nothing of the developer's settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAS_GUARD_", "OPENAI_", "LANG"))}
+    return subprocess.run(
+        [sys.executable, str(path)],
+        env=kept | {"LANGSMITH_TRACING": "false", "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_the_example_shows_what_it_is_there_for(name: str) -> None:
+    done = run(EXAMPLES / name)
+    assert done.returncode == 0, done.stderr
+    for line in SHOWN[name]:
+        assert line in done.stdout
+
+
+def test_no_example_is_left_out() -> None:
+    assert {path.name for path in EXAMPLES.glob("*.py")} == set(SHOWN)
+
+
+def test_the_demo_shows_both_sides_and_fits_the_page() -> None:
+    done = run(EXAMPLES / "demo" / "demo.py")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert ["model", "calls", "sent", "60,", "then", "the", "server", "gave", "up", "14"] in rows
+    assert ["model", "calls", "sent", "52", "8"] in rows
+    assert "no answer but a traceback" in done.stdout
+    assert "6 of 50 disputes checked" in " ".join(done.stdout.split())
+    assert max(map(len, done.stdout.splitlines())) <= 100
+
+
+def test_the_demo_apps_know_nothing_of_the_guard() -> None:
+    for name in ("app.py", "fan_out.py"):
+        assert "import mas_guard" not in (EXAMPLES / "demo" / name).read_text("utf-8")
+        assert "from mas_guard" not in (EXAMPLES / "demo" / name).read_text("utf-8")
