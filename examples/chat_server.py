@@ -13,22 +13,21 @@ import socket
 from collections.abc import AsyncIterator
 
 import httpx
-import mas_guard
 import uvicorn
 from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 from langchain.agents import create_agent
 from langchain_openai import ChatOpenAI
 from langgraph_swarm import create_handoff_tool, create_swarm
+
+import mas_guard
 from mas_guard.testing import ModelServer, Reply, Request, call, text
 
 
 def build(base_url: str, outcomes: list[mas_guard.Outcome]) -> FastAPI:
     """The chat: a guarded swarm behind one endpoint. Every outcome ends up in *outcomes*."""
     model = ChatOpenAI(model="gpt-4o-mini", base_url=base_url, api_key="offline")
-    desk = create_agent(
-        model, [create_handoff_tool(agent_name="expert")], system_prompt="You are desk.", name="desk"
-    )
+    desk = create_agent(model, [create_handoff_tool(agent_name="expert")], system_prompt="You are desk.", name="desk")
     expert = create_agent(
         model, [create_handoff_tool(agent_name="desk")], system_prompt="You are expert.", name="expert"
     )
@@ -40,7 +39,7 @@ def build(base_url: str, outcomes: list[mas_guard.Outcome]) -> FastAPI:
     async def chat(question: str) -> StreamingResponse:
         async def events() -> AsyncIterator[str]:
             stream = app.astream({"messages": [("user", question)]}, stream_mode="messages", subgraphs=True)
-            async for _, (message, metadata) in stream:
+            async for _, (message, _metadata) in stream:
                 if message.type == "AIMessageChunk" and message.text:
                     yield event("token", message.text)
             # The stream is over, so the run has its outcome; in this task it is the last one.

@@ -10,11 +10,12 @@ import asyncio
 import operator
 from typing import Annotated, TypedDict
 
-import mas_guard
 from langchain_openai import ChatOpenAI
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.types import Send
+
+import mas_guard
 from mas_guard.testing import ModelServer, Reply, Request, text
 
 BUDGET = 8

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-import mas_guard
 from langchain.agents import create_agent
 from langchain_openai import ChatOpenAI
 from langgraph.graph.state import CompiledStateGraph
+
+import mas_guard
 from mas_guard.testing import ModelServer, Reply, Request, call, text
 
 LETTERS = [f"letter {number}" for number in range(1, 13)]

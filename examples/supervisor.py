@@ -5,11 +5,12 @@ Runs offline against a scripted model: python examples/supervisor.py
 
 from __future__ import annotations
 
-import mas_guard
 from langchain.agents import create_agent
 from langchain_openai import ChatOpenAI
 from langgraph.graph.state import CompiledStateGraph
 from langgraph_supervisor import create_supervisor
+
+import mas_guard
 from mas_guard.testing import ModelServer, Reply, Request, call
 
 WORKERS = ("prices", "stock", "delivery")
@@ -46,7 +47,9 @@ def ask(script: object, **limits: object) -> None:
         result = app.invoke({"messages": [("user", "Can order 17 go out today?")]})
         outcome = mas_guard.outcome(result)
         print(f"{outcome.status}: {result['messages'][-1].text}")
-        print(f"  {outcome.hops} hops, {server.count} model calls{', ended by ' + outcome.rule if outcome.rule else ''}")
+        print(
+            f"  {outcome.hops} hops, {server.count} model calls{', ended by ' + outcome.rule if outcome.rule else ''}"
+        )
 
 
 def main() -> None:

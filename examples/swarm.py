@@ -5,11 +5,12 @@ Runs offline against a scripted model: python examples/swarm.py
 
 from __future__ import annotations
 
-import mas_guard
 from langchain.agents import create_agent
 from langchain_openai import ChatOpenAI
 from langgraph.graph.state import CompiledStateGraph
 from langgraph_swarm import create_handoff_tool, create_swarm
+
+import mas_guard
 from mas_guard.testing import ModelServer, Reply, Request, call
 
 

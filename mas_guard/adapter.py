@@ -53,6 +53,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mas_guard")
 
 __all__ = [
+    "call_flow",
+    "begin_async",
+    "begin",
     "NOT_EXECUTED",
     "Adapter",
     "Answer",

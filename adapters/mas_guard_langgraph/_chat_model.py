@@ -31,7 +31,7 @@ from mas_guard.adapter import (
 from mas_guard_langgraph import _translate
 from mas_guard_langgraph._frame import current_task
 
-_entered: ContextVar[Any] = ContextVar("mas_guard_langgraph_model", default=None)
+entered: ContextVar[Any] = ContextVar("mas_guard_langgraph_model", default=None)
 _generating: ContextVar[ModelCall | None] = ContextVar("mas_guard_langgraph_generating", default=None)
 Make = Callable[..., Any]
 
@@ -42,19 +42,19 @@ def make_generate(original: Make) -> Make:
     @functools.wraps(original)
     def generate(self: Any, messages: Any, stop: Any = None, callbacks: Any = None, **keywords: Any) -> Any:
         run = current_run.get()
-        if run is None or _entered.get() is self:
+        if run is None or entered.get() is self:
             _unguarded(run, self)
             return original(self, messages, stop, callbacks, **keywords)
         call = _begin(run, self, messages, keywords)
 
         def send() -> Any:
             batches = [_with_notes(batch, call) for batch in messages]
-            token, generating = _entered.set(self), _generating.set(call)
+            token, generating = entered.set(self), _generating.set(call)
             try:
                 return original(self, batches, stop, callbacks, **_keywords(self, call, keywords))
             finally:
                 _generating.reset(generating)
-                _entered.reset(token)
+                entered.reset(token)
 
         return guard_call(run, call, send, functools.partial(_read_result, call))
 
@@ -69,18 +69,18 @@ def make_agenerate(original: Make) -> Make:
         self: Any, messages: Any, stop: Any = None, callbacks: Any = None, **keywords: Any
     ) -> Any:
         run = current_run.get()
-        if run is None or _entered.get() is self:
+        if run is None or entered.get() is self:
             _unguarded(run, self)
             return await original(self, messages, stop, callbacks, **keywords)
         call = _begin(run, self, messages, keywords)
 
         async def send() -> Any:
             batches = [_with_notes(batch, call) for batch in messages]
-            token = _entered.set(self)
+            token = entered.set(self)
             try:
                 return await original(self, batches, stop, callbacks, **_keywords(self, call, keywords))
             finally:
-                _entered.reset(token)
+                entered.reset(token)
 
         return await guard_call_async(run, call, send, functools.partial(_read_result, call))
 
@@ -93,7 +93,7 @@ def make_stream(original: Make) -> Make:
     @functools.wraps(original)
     def stream(self: Any, input: Any, config: Any = None, *, stop: Any = None, **keywords: Any) -> Iterator[Any]:
         run = current_run.get()
-        if run is None or _entered.get() is self:
+        if run is None or entered.get() is self:
             _unguarded(run, self)
             return original(self, input, config, stop=stop, **keywords)  # type: ignore[no-any-return]
         messages = self._convert_input(input).to_messages()
@@ -121,7 +121,7 @@ def make_astream(original: Make) -> Make:
         self: Any, input: Any, config: Any = None, *, stop: Any = None, **keywords: Any
     ) -> AsyncIterator[Any]:
         run = current_run.get()
-        if run is None or _entered.get() is self:
+        if run is None or entered.get() is self:
             _unguarded(run, self)
             return original(self, input, config, stop=stop, **keywords)  # type: ignore[no-any-return]
         messages = self._convert_input(input).to_messages()
@@ -192,20 +192,20 @@ def _keywords(model: Any, call: ModelCall, keywords: dict[str, Any]) -> dict[str
 
 
 def _read_result(call: ModelCall, result: Any) -> CallOutcome:
+    return outcome_of_result(result, call.usage_seen)
+
+
+def outcome_of_result(result: Any, seen: Usage | None) -> CallOutcome:
+    """How a call ended, from LangChain's result of it. *seen* is usage that was kept from the app."""
     messages = [
-        generation.message
-        for generations in result.generations
-        for generation in generations
-        if hasattr(generation, "message")
+        getattr(generation, "message", generation) for generations in result.generations for generation in generations
     ]
-    outcome = _translate.outcome_of_messages(messages, call.usage_seen)
+    outcome = _translate.outcome_of_messages(messages, seen)
     if outcome.usage.known or outcome.cached:
         return outcome
     said = (result.llm_output or {}).get("token_usage") or {}
     if "prompt_tokens" in said and "completion_tokens" in said:
-        return replace(
-            outcome, usage=Usage(said["prompt_tokens"], said["completion_tokens"])
-        )
+        return replace(outcome, usage=Usage(said["prompt_tokens"], said["completion_tokens"]))
     return outcome
 
 
@@ -248,13 +248,13 @@ def _add(first: Any, second: Any) -> Any:
 def _inside(model: Any, stream: Iterator[Any]) -> Iterator[Any]:
     try:
         while True:
-            token = _entered.set(model)
+            token = entered.set(model)
             try:
                 chunk = next(stream)
             except StopIteration:
                 return
             finally:
-                _entered.reset(token)
+                entered.reset(token)
             yield chunk
     finally:
         stream.close()  # type: ignore[attr-defined]
@@ -263,13 +263,13 @@ def _inside(model: Any, stream: Iterator[Any]) -> Iterator[Any]:
 async def _inside_async(model: Any, stream: Any) -> AsyncIterator[Any]:
     try:
         while True:
-            token = _entered.set(model)
+            token = entered.set(model)
             try:
                 chunk = await anext(stream)
             except StopAsyncIteration:
                 return
             finally:
-                _entered.reset(token)
+                entered.reset(token)
             yield chunk
     finally:
         await stream.aclose()

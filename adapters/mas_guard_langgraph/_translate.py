@@ -23,7 +23,7 @@ def model_name(model: Any, keywords: dict[str, Any]) -> str:
         name = getattr(model, attribute, None)
         if isinstance(name, str) and name:
             return name
-    return type(model).__name__
+    return type(model).__name__ if model is not None else str(keywords.get("_type", "unknown"))
 
 
 def cap_key(model: Any, keywords: dict[str, Any]) -> str:
@@ -63,7 +63,7 @@ def model_call(
             media += parts
     extra = _settings_text(keywords)
     bound += input_bound(extra) * len(batches) if extra else 0
-    last = batches[-1][-1] if batches and batches[-1] else None
+    last: Any = batches[-1][-1] if batches and batches[-1] else None
 
     def count_exactly() -> int | None:
         count = exact_counter(name)
@@ -82,7 +82,7 @@ def model_call(
         max_output=own_cap(model, keywords),
         choices=choices if isinstance(choices, int) else 1,
         requests=max(1, len(batches)),
-        last_message=text_of(getattr(last, "content", "")),
+        last_message=text_of(getattr(last, "content", last or "")),
         count_exactly=count_exactly,
         unseen_input=bool(media) or bool(keywords.get("previous_response_id")),
     )
@@ -149,7 +149,7 @@ def outcome_of_messages(messages: Iterable[Any], seen: Usage | None = None) -> C
     usages: list[Usage] = []
     cut = cached = False
     for message in messages:
-        texts.append(text_of(getattr(message, "content", "")))
+        texts.append(text_of(getattr(message, "content", getattr(message, "text", ""))))
         calls += [str(call.get("name")) for call in getattr(message, "tool_calls", None) or ()]
         metadata = getattr(message, "usage_metadata", None)
         if metadata:

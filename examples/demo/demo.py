@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import textwrap
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 from scene import GIVES_UP_AFTER, Seen, play
@@ -27,7 +26,6 @@ def main() -> None:
     """Play the scenes, two at a time, and print what the model server saw."""
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")
-    began = time.monotonic()
     print(heading("mas-guard demo"))
     print(paragraph(OPENING), flush=True)
     with ThreadPoolExecutor(2) as stage:
@@ -41,7 +39,6 @@ def main() -> None:
         show_fan_out(*(scene.result() for scene in wide))
     print(heading("Yours"))
     print(textwrap.indent(NEXT_STEPS, "  "))
-    print(f"\nThe demo took {time.monotonic() - began:.1f} s.")
 
 
 def show_loop(bare: Seen, guarded: Seen) -> None:
