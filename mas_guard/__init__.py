@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mas_guard._context import extract, inject
     from mas_guard._group import Group
-    from mas_guard._guard import Guard, PlainRun, group, instrument, outcome, register, run, status
+    from mas_guard._guard import Guard, PlainRun, bypass, group, instrument, outcome, register, run, status
     from mas_guard._guard import get_last_outcome as last_outcome
     from mas_guard._guard import uninstrument, unregister, wrap
     from mas_guard.config import Policy, load_policy
@@ -42,7 +42,7 @@ _HOMES = {
     "mas_guard._context": ("extract", "inject"),
     "mas_guard._group": ("Group",),
     "mas_guard._guard": (
-        "Guard", "PlainRun", "group", "instrument", "outcome", "register", "run", "status", "uninstrument",
+        "Guard", "PlainRun", "bypass", "group", "instrument", "outcome", "register", "run", "status", "uninstrument",
         "unregister", "wrap",
     ),
     "mas_guard.config": ("Policy", "load_policy"),
@@ -60,7 +60,7 @@ __all__ = [
     "AdapterError", "AdapterNotFound", "BudgetExceeded", "ConfigError", "DeadlineExceeded", "Decision",
     "Envelope", "Group", "Guard", "GuardError", "GuardStopped", "HandoffRejected", "HopLimitExceeded",
     "Outcome", "OwnershipConflict", "PlainRun", "Policy", "RepetitionDetected", "SeamMissing",
-    "StoreUnavailable", "UnsupportedVersion", "Verdict", "extract", "group", "hookimpl", "inject",
+    "StoreUnavailable", "UnsupportedVersion", "Verdict", "bypass", "extract", "group", "hookimpl", "inject",
     "instrument", "last_outcome", "load_policy", "outcome", "register", "run", "status", "uninstrument",
     "unregister", "wrap",
 ]  # fmt: skip

@@ -71,9 +71,12 @@ def open_group(
     tool_calls: int | None = None,
     usd: float | Decimal | str | None = None,
 ) -> Iterator[Group]:
-    """Make a group current for a block."""
+    """Make a group current for a block. What is not given is what `[budgets.NAME]` in the settings says."""
     nano = None if usd is None else int(Decimal(str(usd)) * NANO_USD_PER_USD)
-    group = Group(engine, name, Limits(tokens, model_calls, tool_calls, nano))
+    given = Limits(tokens, model_calls, tool_calls, nano)
+    settings = engine.policy.group_limits(name)
+    limits = Limits(*(mine if mine is not None else theirs for mine, theirs in zip(given, settings, strict=True)))
+    group = Group(engine, name, limits)
     token = current_groups.set((*current_groups.get(), group))
     try:
         yield group

@@ -203,10 +203,18 @@ class Guard:
     # -- runs --------------------------------------------------------------------------------------
 
     def open_run(
-        self, policy: Policy, *, name: str = "", owner: str = "", run_id: str = "", thread: str = ""
+        self,
+        policy: Policy,
+        *,
+        name: str = "",
+        owner: str = "",
+        run_id: str = "",
+        thread: str = "",
+        tenant: str | Callable[[], str] | None = None,
     ) -> Run:
         """Open a run for an adapter's outermost boundary."""
-        tenant = policy.tenant or ""
+        told = tenant if tenant is not None else self._process_options.get("tenant")
+        tenant = str(told() if callable(told) else told or policy.tenant or "")
         run = Run(
             self.engine,
             policy,
@@ -309,6 +317,23 @@ class Guard:
                     self._arm(adapter)
                 except AdapterError as error:
                     self.not_armed[adapter.name] = str(error)
+
+    @contextmanager
+    def bypass(self, *, reason: str) -> Iterator[None]:
+        """Leave the run for a block; see `mas_guard.bypass`."""
+        if not reason.strip():
+            raise ConfigError("bypass needs a reason, which is recorded: bypass(reason=…).", source="bypass", key="reason")
+        run = current_run.get()
+        if run is None:
+            yield
+            return
+        run.note(f"bypassed: {reason}")
+        self.engine.event(run, "bypass", reason=reason)
+        token = current_run.set(None)
+        try:
+            yield
+        finally:
+            current_run.reset(token)
 
     def group(self, name: str, **limits: Any) -> AbstractContextManager[Group]:
         """Many runs under one budget; see `mas_guard.group`."""
@@ -468,6 +493,12 @@ def uninstrument() -> list[str]:
 def run(name: str = "", *, owner: str = "", **overrides: Any) -> AbstractContextManager[PlainRun]:
     """A guarded run around plain Python code: `with mas_guard.run("task", owner="planner") as run:`."""
     return shared_guard().run(name, owner=owner, **overrides)
+
+
+def bypass(*, reason: str) -> AbstractContextManager[None]:
+    """Leave the current run for a block: nothing in it is counted or limited. *reason* is recorded and said in the
+    outcome's notes."""
+    return shared_guard().bypass(reason=reason)
 
 
 def group(name: str, **limits: Any) -> AbstractContextManager[Group]:

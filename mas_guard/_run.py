@@ -205,7 +205,7 @@ class Run:
         with self.lock:
             if self.stop is None:
                 actions = self.policy.on_limit
-                if not self.owner_can_answer or not self.keeps_share:
+                if not (self.keeps_share or (self._owner and self.engine.plugins.has_decide_hook)):
                     actions = tuple(action for action in actions if action != "owner")
                 error.run = self
                 self.stop = Stop(error, actions)

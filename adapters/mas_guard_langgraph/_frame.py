@@ -24,12 +24,13 @@ class Frame:
             one, and one that *is* a node of an in-place graph. A graph that user code calls ends by the stop.
         agents: Nodes that are known agents of this graph by now.
         lineage: For each node that may run next, the agent that control came from.
+        settling: True for the one superstep in which a stopped run's open tool calls are answered (see `_owed`).
         delegated: For each agent, who handed control to it, for telling a return from a transfer.
     """
 
     __slots__ = (
-        "agents", "delegated", "graph", "in_place", "lineage", "lock", "loop", "owner_told", "pending",
-        "pregel", "resume_input", "root", "run", "scopes", "started", "suspended",
+        "agents", "answered", "delegated", "graph", "in_place", "lineage", "lock", "loop", "owner_told", "pending",
+        "pregel", "resume_input", "root", "run", "scopes", "settled", "settling", "started", "suspended",
     )  # fmt: skip
 
     def __init__(self, run: Run, pregel: Any, *, root: bool) -> None:
@@ -47,6 +48,8 @@ class Frame:
         self.started = False
         self.owner_told = False
         self.suspended = False
+        self.settling = self.settled = False
+        self.answered: set[str] = set()
         self.resume_input: Any = None
         outer = current_task.get()
         self.in_place: bool = root or (

