@@ -40,9 +40,7 @@ def python_findings() -> Iterator[Finding]:
         )
     other = PathFinder.find_spec("sitecustomize", [entry for entry in sys.path if entry != START])
     if other is not None and other.origin:
-        yield Finding(
-            "ok", f"a sitecustomize of its own is there ({other.origin}); mas-guard run runs it after ours"
-        )
+        yield Finding("ok", f"a sitecustomize of its own is there ({other.origin}); mas-guard run runs it after ours")
     try:
         found = version("opentelemetry-instrumentation")
     except PackageNotFoundError:
@@ -72,9 +70,7 @@ def adapter_findings(guard: Guard, policy: Policy) -> Iterator[Finding]:
     if not adapters:
         yield Finding("error", "no adapter is installed", 'pip install "mas-guard[langgraph]"')
     if adapters and not any(adapter.found_version() for adapter in adapters):
-        yield Finding(
-            "warning", "no framework that can be guarded is installed", install_command(adapters[0])
-        )
+        yield Finding("warning", "no framework that can be guarded is installed", install_command(adapters[0]))
     for adapter in adapters:
         yield _adapter_finding(adapter, guard, policy)
 
@@ -118,9 +114,7 @@ def _adapter_finding(adapter: Adapter, guard: Guard, policy: Policy) -> Finding:
 def settings_findings(policy: Policy) -> Iterator[Finding]:
     """What is set, what has no limit, and where things are kept."""
     given = [key for key, origin in policy.provenance.items() if origin.source != "default"]
-    yield Finding(
-        "ok", f"mode {policy.mode} ({policy.explain('MODE').source}); set: {', '.join(given) or 'nothing'}"
-    )
+    yield Finding("ok", f"mode {policy.mode} ({policy.explain('MODE').source}); set: {', '.join(given) or 'nothing'}")
     if policy.mode != "enforce":
         yield Finding("warning", f"MODE={policy.mode}: nothing is limited", "MAS_GUARD_MODE=enforce")
     for warning in policy.warnings:
@@ -149,9 +143,7 @@ def settings_findings(policy: Policy) -> Iterator[Finding]:
 
 def _events_findings(events: str | None) -> Iterator[Finding]:
     if events is None:
-        yield Finding(
-            "ok", "no events are written; to record them: MAS_GUARD_EVENTS=events-{date}-{pid}.jsonl"
-        )
+        yield Finding("ok", "no events are written; to record them: MAS_GUARD_EVENTS=events-{date}-{pid}.jsonl")
         return
     if events == "stdout":
         yield Finding("ok", "events go to standard output")
@@ -191,9 +183,7 @@ def model_findings(names: Iterable[str], policy: Policy) -> Iterator[Finding]:
         if facts.priced and facts.max_output is not None:
             yield Finding("ok", f"model {name}: price and largest output are known ({facts.source})")
         if not facts.priced:
-            consequence = (
-                "its calls are refused under the USD limit" if needs_price else "its cost is not counted"
-            )
+            consequence = "its calls are refused under the USD limit" if needs_price else "its cost is not counted"
             yield Finding(
                 "error" if needs_price else "warning",
                 f"model {name}: no price is known, so {consequence}",
@@ -227,10 +217,6 @@ def app_findings(app: Any, place: str, guard: Guard) -> Iterator[Finding]:
         )
         return
     wrapped = adapter.options_of(app) is not None
-    state = (
-        "is wrapped"
-        if wrapped
-        else "is not wrapped; mas-guard run or mas_guard.instrument() guards it as well"
-    )
+    state = "is wrapped" if wrapped else "is not wrapped; mas-guard run or mas_guard.instrument() guards it as well"
     yield Finding("ok", f"{place}: {adapter.name} app, {state}")
     yield from adapter.examine(app)

@@ -78,8 +78,6 @@ def _event(line: bytes, file: str, number: int, reading: Reading) -> dict[str, A
         reading.refuse(file, number, "no event: an object with the key `event` was expected")
         return None
     if event.get("v") != EVENT_VERSION:
-        reading.refuse(
-            file, number, f"schema version {event.get('v')!r}, this mas-guard reads {EVENT_VERSION}"
-        )
+        reading.refuse(file, number, f"schema version {event.get('v')!r}, this mas-guard reads {EVENT_VERSION}")
         return None
     return event

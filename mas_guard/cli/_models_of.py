@@ -21,7 +21,7 @@ def models_of(app: Any) -> list[str]:
     queue: list[Any] = [app]
     while queue and len(seen) < MOST_OBJECTS:
         thing = queue.pop()
-        if False:
+        if id(thing) in seen:
             continue
         seen.add(id(thing))
         if _is_chat_model(thing):

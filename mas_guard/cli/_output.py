@@ -39,9 +39,7 @@ def write_step_summary(title: str, lines: Sequence[str]) -> None:
         with Path(path).open("a", encoding="utf-8") as summary:
             summary.write("\n".join([f"### {title}", "", *lines, ""]) + "\n")
     except OSError as error:
-        click.echo(
-            f"mas-guard: GITHUB_STEP_SUMMARY cannot be written ({error}); nothing else is affected", err=True
-        )
+        click.echo(f"mas-guard: GITHUB_STEP_SUMMARY cannot be written ({error}); nothing else is affected", err=True)
 
 
 def findings_as_markdown(findings: Iterable[Finding]) -> list[str]:

@@ -39,9 +39,7 @@ def check_settings(command_line: Mapping[str, Any], environ: Mapping[str, str]) 
             "package, or set MAS_GUARD_REQUIRE_ARMED=false."
         )
     left_out = policy.disable
-    adapters = [
-        adapter for adapter in plugins.adapters() if adapter.name not in left_out and "*" not in left_out
-    ]
+    adapters = [adapter for adapter in plugins.adapters() if adapter.name not in left_out and "*" not in left_out]
     if policy.require_armed:
         for adapter in adapters:
             adapter.check_version()

@@ -158,9 +158,7 @@ class RecordedRuns:
             self.would_stop[rule_seen] = self.would_stop.get(rule_seen, 0) + 1
         self._keep(run, row, needs, status, rule)
 
-    def _keep(
-        self, run: str, row: Mapping[str, float], needs: Mapping[str, float], status: str, rule: str
-    ) -> None:
+    def _keep(self, run: str, row: Mapping[str, float], needs: Mapping[str, float], status: str, rule: str) -> None:
         at = self._row_of.get(run)
         if at is None:
             for name, value in row.items():

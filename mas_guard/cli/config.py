@@ -24,9 +24,7 @@ def show(as_json: bool) -> None:
     """List every setting in force with the place it comes from."""
     policy = load_policy()
     if as_json:
-        rows = {
-            key: {"value": origin.value, "source": origin.source} for key, origin in policy.provenance.items()
-        }
+        rows = {key: {"value": origin.value, "source": origin.source} for key, origin in policy.provenance.items()}
         click.echo(json.dumps({"version": 1, "settings": rows, "warnings": list(policy.warnings)}, indent=2))
         return
     width = max(map(len, policy.provenance))

@@ -23,9 +23,7 @@ Sections = dict[str, list[Finding]]
 
 @click.command()
 @click.argument("app", required=False, metavar="[APP.PY:GRAPH | MODULE:ATTRIBUTE]")
-@click.option(
-    "--model", "models", multiple=True, metavar="NAME", help="Look up this model's price and largest output."
-)
+@click.option("--model", "models", multiple=True, metavar="NAME", help="Look up this model's price and largest output.")
 @FORMAT
 @click.pass_context
 def doctor(context: click.Context, app: str | None, models: tuple[str, ...], output_format: str) -> None:

@@ -59,9 +59,7 @@ def _where_the_app_begins(arguments: list[str]) -> int:
     type=click.Path(path_type=Path),
     help="A file of KEY=VALUE lines for the app's environment; variables that are set already keep their value.",
 )
-@click.argument(
-    "app", nargs=-1, type=click.UNPROCESSED, metavar="APP.PY | -m MODULE | -- EXECUTABLE  [ARGS]…"
-)
+@click.argument("app", nargs=-1, type=click.UNPROCESSED, metavar="APP.PY | -m MODULE | -- EXECUTABLE  [ARGS]…")
 def run(mode: str | None, assignments: tuple[str, ...], env_file: Path | None, app: tuple[str, ...]) -> None:
     """Run an app under the guard, with no line of it changed.
 
@@ -111,9 +109,7 @@ def _environment(
             err=True,
         )
     if flag := _flag_that_hides_us(command):
-        message = (
-            f"{command[0]} {flag} does not read PYTHONPATH, so the guard cannot arm there: leave {flag} out."
-        )
+        message = f"{command[0]} {flag} does not read PYTHONPATH, so the guard cannot arm there: leave {flag} out."
         if policy.require_armed:
             raise click.UsageError(message)
         click.echo(f"mas-guard: NOT armed: {message}", err=True)

@@ -134,9 +134,7 @@ def _basis(runs: RecordedRuns) -> str:
     return f"the {_counted(free, 'run')} that the guard did not end"
 
 
-def _markdown(
-    events: tuple[str, ...], reading: Reading, runs: RecordedRuns, reports: list[LimitReport]
-) -> list[str]:
+def _markdown(events: tuple[str, ...], reading: Reading, runs: RecordedRuns, reports: list[LimitReport]) -> list[str]:
     names = tuple(PurePath(event).name for event in events)
     lines = [f"- {line.strip()}" for line in _facts(names, reading, runs)]
     lines += ["", "| " + " | ".join(_HEAD) + " |", "|---" * len(_HEAD) + "|"]

@@ -100,9 +100,7 @@ class Recorder:
             kept = self._ended if ended_by else self._completed
             if len(kept) < LINES:
                 name = run.name or run.id[:12]
-                kept.append(
-                    RunLine(self.count, name, status, outcome.hops, outcome.spent, unpriced, ended_by)
-                )
+                kept.append(RunLine(self.count, name, status, outcome.hops, outcome.spent, unpriced, ended_by))
 
     def lines(self) -> list[RunLine]:
         """At most `LINES` runs, in the order in which they ended."""
@@ -117,8 +115,6 @@ def _ended_by(run: Any, outcome: Outcome) -> str:
         reason = f"{outcome.rule}: {outcome.reason}" if outcome.rule else outcome.reason
         parts.append(f"{reason} (setting: {setting})" if setting else reason)
     if run.would_stop:
-        settings = (
-            f"{rule} ({_SETTINGS.get(rule, 'MAS_GUARD_BUDGET__…')})" for rule in sorted(run.would_stop)
-        )
+        settings = (f"{rule} ({_SETTINGS.get(rule, 'MAS_GUARD_BUDGET__…')})" for rule in sorted(run.would_stop))
         parts.append(f"observed only: enforce would have ended it by {', '.join(settings)}")
     return "; ".join(parts)

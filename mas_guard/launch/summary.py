@@ -116,13 +116,7 @@ def _usd(nano_usd: int, unpriced: bool) -> str:
     if unpriced and not nano_usd:
         return "unknown"
     amount = nano_usd / NANO_USD_PER_USD
-    text = (
-        f"{amount:.2f}"
-        if amount >= 1
-        else f"{amount:.4f}"
-        if amount >= 0.0001 or not amount
-        else f"{amount:.7f}"
-    )
+    text = f"{amount:.2f}" if amount >= 1 else f"{amount:.4f}" if amount >= 0.0001 or not amount else f"{amount:.7f}"
     return f"≥ {text}" if unpriced else text
 
 

@@ -145,12 +145,14 @@ class LedgerMachine(RuleBasedStateMachine):
             self._note(ask, result)
             return
         assert self._figures_are_true(result, ask)
-        kept_back = not fitting and not ask.inside and self._may_be_kept_back(ask)
-        assert now < (ask.least_output if fitting else ask.output) or kept_back
+        queues = not fitting and not ask.inside
+        may_be_kept_back = queues and self._may_be_kept_back(ask)
+        assert now < (ask.least_output if fitting else ask.output) or may_be_kept_back
         if ever < 0:
             assert not result.can_wait
         elif now >= ever:
-            assert result.can_wait == kept_back
+            assert may_be_kept_back or not result.can_wait
+            assert result.can_wait or not (queues and self._overtakes(ask))
         else:
             assert result.can_wait or ask.inside  # the nested one who would close a ring may not wait
 

@@ -13,7 +13,7 @@ import pytest
 
 from mas_guard.testing import ModelServer, Reply, Request, call, text
 
-SWARM = '''
+SWARM = """
 import os
 from langchain.agents import create_agent
 from langchain_openai import ChatOpenAI
@@ -32,7 +32,7 @@ graph = create_swarm(agents, default_active_agent="alice").compile()
 if __name__ == "__main__":
     result = graph.invoke({"messages": [("user", "My invoice is wrong.")]}, {"recursion_limit": 200})
     print(result["messages"][-1].content)
-'''
+"""
 
 
 @dataclass(frozen=True)
@@ -122,4 +122,3 @@ def server() -> Iterator[ModelServer]:
 def model_url(server: ModelServer) -> dict[str, str]:
     """The variable that leads the app to the server."""
     return {"MODEL_URL": server.url}
-

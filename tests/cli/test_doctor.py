@@ -69,7 +69,9 @@ def test_a_limit_that_was_lifted_and_observe_mode_are_warnings() -> None:
     assert any("in memory" in text for text in texts)
 
 
-@pytest.mark.parametrize(("events", "fits"), [("stdout", True), ("log/{date}-{pid}.jsonl", True), ("/dev/null/x", False)])
+@pytest.mark.parametrize(
+    ("events", "fits"), [("stdout", True), ("log/{date}-{pid}.jsonl", True), ("/dev/null/x", False)]
+)
 def test_the_path_of_events_is_tried(events: str, fits: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     errors = [finding for finding in settings_findings(policy_of(events=events)) if finding.mark == "error"]

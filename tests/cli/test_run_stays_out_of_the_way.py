@@ -76,8 +76,11 @@ def test_opentelemetrys_hook_arms_only_what_mas_guard_run_started_and_only_once(
 
 
 def test_nothing_of_the_guard_is_loaded_before_a_framework_is(workspace: Any) -> None:
-    workspace.write("app.py", "import sys; print(sorted(m for m in sys.modules if m in "
-                              "('mas_guard._guard', 'mas_guard.config', 'pluggy', 'click', 'json')))")
+    workspace.write(
+        "app.py",
+        "import sys; print(sorted(m for m in sys.modules if m in "
+        "('mas_guard._guard', 'mas_guard.config', 'pluggy', 'click', 'json')))",
+    )
     assert workspace.mas_guard("run", "app.py").out == "[]\n"
 
 

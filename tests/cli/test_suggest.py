@@ -86,6 +86,22 @@ def test_the_suggested_settings_would_have_ended_none_of_200_recorded_runs(
     assert policy.budget.tokens < 20 * max(outcome.spent.tokens for outcome, _ in again)
 
 
+def test_a_long_answer_to_a_short_question_is_not_cut_under_the_suggested_settings() -> None:
+    def ask(**settings: Any) -> int | None:
+        call = ModelCall("gpt-4o-mini", input_bound=100)
+        usage = Usage(20, 8_000)
+        with guard.run("question", **settings) as plain:
+            run: Any = plain._run
+            guard_call(run, call, lambda: None, lambda _: CallOutcome(text="long", usage=usage))
+        return call.output_cap
+
+    guard = Guard(engine=Engine(policy_of(), plugins=Plugins(entry_points=False)))
+    ask(mode="observe", events="events.jsonl")
+    limits = json.loads(suggest("events.jsonl", "--format", "json").output)["limits"]
+    cap = ask(budget={"tokens": limits["tokens"]["suggested"], "usd": limits["usd"]["suggested"]})
+    assert cap is None or cap >= 8_000
+
+
 def test_the_lines_to_paste_say_the_same_in_a_file_and_in_variables(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,7 +190,9 @@ def test_a_github_step_gets_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
     assert suggest("-", given=finished("a")).exit_code == 0
 
 
-@pytest.mark.parametrize(("value", "rounded"), [(0, 0), (7, 7), (123, 130), (120, 120), (98_765, 99_000), (0.0171, 0.018)])
+@pytest.mark.parametrize(
+    ("value", "rounded"), [(0, 0), (7, 7), (123, 130), (120, 120), (98_765, 99_000), (0.0171, 0.018)]
+)
 def test_rounding_goes_up_to_two_digits(value: float, rounded: float) -> None:
     assert round_up(value) == pytest.approx(rounded)
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Annotated, Any, TypedDict
 
 from langchain.agents import create_agent
+from langchain_core.messages import ToolMessage
+from langchain_core.tools import tool as as_tool
 from langchain_openai import ChatOpenAI
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Send
@@ -113,3 +115,30 @@ def chain(*nodes: Callable[..., Any], **compiling: Any) -> Any:
     for start, end in zip([START, *names], [*names, END], strict=True):
         graph.add_edge(start, end)
     return graph.compile(**compiling)
+
+
+def hand_made(url: str, *tools: Callable[..., Any], checkpointer: Any = None, **options: Any) -> Any:
+    """A graph without prebuilt parts: a model node, and a node of one's own that carries tool calls out."""
+    found = {function.__name__: as_tool(function) for function in tools}
+    chat = model(url, **options).bind_tools(list(found.values()))
+
+    def ask(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [chat.invoke(state["messages"])]}
+
+    def carry_out(state: MessagesState) -> dict[str, Any]:
+        return {
+            "messages": [
+                ToolMessage(found[asked["name"]].invoke(asked["args"]), tool_call_id=asked["id"])
+                for asked in state["messages"][-1].tool_calls
+            ]
+        }
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("ask", ask)
+    graph.add_node("carry_out", carry_out)
+    graph.add_edge(START, "ask")
+    graph.add_conditional_edges(
+        "ask", lambda state: "carry_out" if state["messages"][-1].tool_calls else END, ["carry_out", END]
+    )
+    graph.add_edge("carry_out", "ask")
+    return graph.compile(checkpointer=checkpointer)

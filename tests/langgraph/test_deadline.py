@@ -17,22 +17,10 @@ import mas_guard
 from mas_guard._engine import Engine
 from mas_guard.testing import ModelServer, Reply, Request, call, text
 from tests.langgraph.apps import OWNER_ANSWER, QUESTION, chain, fan_out, model, swarm, talking_node, toolbox
+from tests.langgraph.clock import Clock
 
 THREAD = {"configurable": {"thread_id": "1"}}
 LEFT = 0.2  # seconds of real time that a call which never returns is waited for
-
-
-class Clock:
-    """The guard's time, moved by the test."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-    def advance(self, seconds: float) -> None:
-        self.seconds += seconds
 
 
 @pytest.fixture

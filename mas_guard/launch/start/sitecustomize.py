@@ -18,9 +18,7 @@ def _arm() -> None:
         from mas_guard.launch import arm
 
         arm()
-    except (
-        Exception
-    ) as error:  # an interpreter without mas-guard, or a bug of ours: the app runs, and it is said
+    except Exception as error:  # an interpreter without mas-guard, or a bug of ours: the app runs, and it is said
         sys.stderr.write(
             f"mas-guard is NOT armed in {sys.executable} ({type(error).__name__}: {error}): this process runs "
             f"unguarded. Install it there: {sys.executable} -m pip install mas-guard\n"
