@@ -12,10 +12,22 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mas_guard._context import extract, inject
+    from mas_guard._front_door import (
+        bypass,
+        group,
+        instrument,
+        outcome,
+        register,
+        run,
+        status,
+        uninstrument,
+        unregister,
+        wrap,
+    )
+    from mas_guard._front_door import get_last_outcome as last_outcome
     from mas_guard._group import Group
-    from mas_guard._guard import Guard, PlainRun, bypass, group, instrument, outcome, register, run, status
-    from mas_guard._guard import get_last_outcome as last_outcome
-    from mas_guard._guard import uninstrument, unregister, wrap
+    from mas_guard._guard import Guard
+    from mas_guard._plain_run import PlainRun
     from mas_guard.config import Policy, load_policy
     from mas_guard.errors import (
         AdapterError,
@@ -41,10 +53,11 @@ __version__ = "0.1.0"
 _HOMES = {
     "mas_guard._context": ("extract", "inject"),
     "mas_guard._group": ("Group",),
-    "mas_guard._guard": (
-        "Guard", "PlainRun", "bypass", "group", "instrument", "outcome", "register", "run", "status", "uninstrument",
-        "unregister", "wrap",
+    "mas_guard._front_door": (
+        "bypass", "group", "instrument", "outcome", "register", "run", "status", "uninstrument", "unregister", "wrap",
     ),
+    "mas_guard._guard": ("Guard",),
+    "mas_guard._plain_run": ("PlainRun",),
     "mas_guard.config": ("Policy", "load_policy"),
     "mas_guard.errors": (
         "AdapterError", "AdapterNotFound", "BudgetExceeded", "ConfigError", "DeadlineExceeded", "GuardError",
@@ -70,7 +83,7 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     if name == "last_outcome":
-        value = importlib.import_module("mas_guard._guard").get_last_outcome
+        value = importlib.import_module("mas_guard._front_door").get_last_outcome
     elif name in _WHERE:
         value = getattr(importlib.import_module(_WHERE[name]), name)
     else:

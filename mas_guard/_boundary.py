@@ -6,7 +6,6 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import replace
 from typing import Any
 
 from mas_guard._conclusion import brief_for
@@ -39,9 +38,7 @@ def run_flow(
         for group in run.groups:
             refused = group.exhausted()
             if refused is not None:
-                run.latch(refused)
-                while run.stop is not None and run.stop.action != "abort":
-                    run.stop.next_action("the group's budget is gone")
+                run.latch(refused).abort("the group's budget is gone")
                 engine.record_stop(run)
                 finish(run, CallOutcome(error=refused), state, on_outcome)
                 raise run.raised()
@@ -120,8 +117,7 @@ def _outcome(run: Run, result: CallOutcome, state: Callable[[], Any]) -> Outcome
             status, partial = "partial", state()
             envelope = Envelope("partial", partial, None, reason)
         else:
-            while stop.action != "abort":
-                stop.next_action("control never came back to the owner")
+            stop.abort("control never came back to the owner")
             status, partial = "aborted", state()
             envelope = Envelope("failed", None, None, reason)
     elif error is not None:
@@ -222,8 +218,3 @@ results = Results()
 def joined_groups() -> tuple[Any, ...]:
     """The groups that a run opened here belongs to."""
     return current_groups.get()
-
-
-def with_state(outcome: Outcome, partial: Any) -> Outcome:
-    """Return *outcome* with the state so far."""
-    return replace(outcome, partial=partial)

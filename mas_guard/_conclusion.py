@@ -50,8 +50,6 @@ def take_conclusion(run: Run, outcome: CallOutcome) -> None:
     for word in (ABORT, ESCALATE):
         if text.startswith(word):
             reason = text[len(word) :].split("\n", 1)[0].strip()
-            stop.next_action(f"the owner decided to abort: {reason}")
-            while stop.action != "abort":
-                stop.next_action("aborted by the owner")
+            stop.abort(f"the owner decided to abort: {reason}")
             raise run.raised()
     stop.conclude(outcome.text)

@@ -276,8 +276,10 @@ def attempt(live: LiveCall) -> None:
 
 
 def lost_attempt(live: LiveCall) -> None:
-    """An attempt that was sent and never answered: the provider may have billed it, so all that one request holds
-    is charged before the next one leaves. Raises the stop where that does not fit any more."""
+    """Charge an attempt that was sent and never answered: all that one request holds, as the provider may bill it.
+
+    Raises the stop where that does not fit any more, so that the next attempt does not leave.
+    """
     if live.booking is None or not isinstance(live.call, ModelCall):
         return
     held, requests = live.booking.amounts, live.call.requests

@@ -11,19 +11,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, TypeVar
 
-from mas_guard._boundary import finish, joined_groups, last_outcome, results
-from mas_guard._drivers import drive
+from mas_guard._boundary import joined_groups
 from mas_guard._engine import Engine
-from mas_guard._flow import agent_is_known, handoff_flow, step_flow
 from mas_guard._group import Group, open_group
 from mas_guard._imports import import_watch
+from mas_guard._plain_run import PlainRun, open_plain_run
 from mas_guard._plugins import Plugins
-from mas_guard._run import Run, StepScope, current_run, current_step, live_runs
+from mas_guard._run import Run, current_run, live_runs
 from mas_guard._threads import thread_patches
 from mas_guard.adapter import Adapter
 from mas_guard.config import Policy, load_policy
-from mas_guard.errors import AdapterError, AdapterNotFound, ConfigError, GuardError, GuardStopped
-from mas_guard.types import CallOutcome, Handoff, Outcome, Step
+from mas_guard.errors import AdapterError, AdapterNotFound, ConfigError, GuardStopped
+from mas_guard.types import Outcome
 
 logger = logging.getLogger("mas_guard")
 
@@ -262,52 +261,13 @@ class Guard:
                 "%s runs unguarded beside guarded apps: wrap it too, or use mas_guard.instrument(). Told once.", name
             )
 
-    @contextmanager
-    def run(self, name: str = "", *, owner: str = "", **overrides: Any) -> Iterator[PlainRun]:
+    def run(self, name: str = "", *, owner: str = "", **overrides: Any) -> AbstractContextManager[PlainRun]:
         """A run in plain Python; see `mas_guard.run`."""
-        on_outcome = overrides.pop("on_outcome", None)
-        outer = current_run.get()
-        if outer is not None:
-            yield PlainRun(outer)
-            return
-        policy = load_policy(overrides)
-        if policy.mode == "off":
-            yield PlainRun(None)
-            return
-        thread_patches.apply()
-        self._arm_for_plain_run()
-        run = self.open_run(policy, name=name, owner=owner)
-        plain = PlainRun(run)
-        token = current_run.set(run)
-        step = current_step.set(None)
-        error: BaseException | None = None
-        try:
-            engine = self.engine
-            engine.event(run, "run_started", owner=run.owner)
-            engine.plugins.tell(engine.plugins.run_started, run)
-            if policy.mode == "enforce":
-                for group in run.groups:
-                    if (refused := group.exhausted()) is not None:
-                        run.latch(refused)
-                        raise run.raised()
-            yield plain
-        except BaseException as raised:
-            error = raised
-        finally:
-            current_step.reset(step)
-            current_run.reset(token)
-            outcome = finish(run, CallOutcome(error=error), lambda: plain.result, on_outcome)
-        stop = run.stop
-        if stop is not None and policy.mode == "enforce":
-            if stop.action == "abort":
-                raise run.raised() from error
-            if isinstance(error, GuardStopped) or error is None:
-                plain.result = outcome.envelope.result if outcome.envelope else None
-                return
-        if error is not None:
-            raise error
+        return open_plain_run(self, name, owner, overrides)
 
-    def _arm_for_plain_run(self) -> None:
+    def arm_loaded(self) -> None:
+        """Arm the adapters whose framework is loaded, for a run in plain Python."""
+        thread_patches.apply()
         if self._process_policy is not None:
             return
         for adapter in self.adapters():
@@ -368,84 +328,6 @@ class Guard:
         }
 
 
-class PlainRun:
-    """What `with mas_guard.run(...) as run` gives.
-
-    Attributes:
-        result: Set it to what is known so far; a stopped run's outcome keeps it as its partial state.
-    """
-
-    def __init__(self, run: Run | None) -> None:
-        self._run = run
-        self.result: Any = None
-
-    @property
-    def id(self) -> str:
-        """The run's id; empty with `MODE=off`."""
-        return self._run.id if self._run is not None else ""
-
-    @property
-    def outcome(self) -> Outcome | None:
-        """How the run ended; `None` while it goes on."""
-        return self._run.outcome if self._run is not None else None
-
-    @property
-    def spent(self) -> Any:
-        """What is settled so far, per unit."""
-        return self._run.spent() if self._run is not None else None
-
-    def top_up(self, **more: Any) -> None:
-        """Raise the run's limits; see `Run.top_up`."""
-        if self._run is not None:
-            self._run.top_up(**more)
-
-    @contextmanager
-    def step(self, agent: str) -> Iterator[None]:
-        """One activation of *agent*. Passing from one agent's step to another's is a hop; a step inside a
-        step is a delegation, and coming back from it is none.
-
-        Raises:
-            HopLimitExceeded: Where the hop would be one more than `MAX_HOPS` allows.
-        """
-        run = self._run
-        if run is None:
-            yield
-            return
-        errors = run.engine.plugins.errors
-        outer = current_step.get()
-        if outer is not None and outer.run is not run:
-            outer = None
-        before = outer.agent if outer is not None else run.adapter_state.get("last_step", "")
-        if before and before != agent:
-            handoff = Handoff(before, (agent,))
-            denied = drive(handoff_flow(run, handoff), lambda: None, lambda _: CallOutcome(), errors)
-            if denied is not None and run.stop is not None:
-                raise run.raised()
-        agent_is_known(run, agent)
-        scope = StepScope(run, agent, outer=outer)
-        flow = step_flow(run, Step(agent), scope)
-        effect = next(flow)
-        tokens = [(variable, variable.set(value)) for variable, value in getattr(effect, "scope", ())]
-        error: BaseException | None = None
-        try:
-            yield
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            for variable, token in reversed(tokens):
-                variable.reset(token)
-            if outer is None:
-                run.adapter_state["last_step"] = agent
-            try:
-                flow.send(CallOutcome(error=error))
-            except StopIteration:
-                pass
-            except GuardError:
-                if error is None:
-                    raise
-
-
 def _call_site() -> tuple[str, int]:
     for frame in reversed(traceback.extract_stack(sys._getframe(1), limit=40)):
         if "mas_guard" not in frame.filename and "site-packages" not in frame.filename:
@@ -466,70 +348,3 @@ def shared_guard() -> Guard:
         return _shared
 
 
-def wrap(app: App, policy: Policy | None = None, **overrides: Any) -> App:
-    """Guard *app* and return it: same type, same interface.
-
-    Overrides are setting names in lower case, nested by dict (`budget={"usd": 2}, max_hops=8`); `on_outcome=`
-    is called with every run's outcome.
-
-    Raises:
-        AdapterNotFound: No installed adapter knows this kind of app.
-        UnsupportedVersion: The framework's version is outside the adapter's range.
-        ConfigError: A setting is unknown or wrong.
-    """
-    return shared_guard().wrap(app, policy, **overrides)
-
-
-def instrument(**overrides: Any) -> None:
-    """Guard every app of every supported framework in this process, also those imported later."""
-    shared_guard().instrument(**overrides)
-
-
-def uninstrument() -> list[str]:
-    """Leave the process as it was. Returns the seams that another library has wrapped on top of ours."""
-    return shared_guard().uninstrument()
-
-
-def run(name: str = "", *, owner: str = "", **overrides: Any) -> AbstractContextManager[PlainRun]:
-    """A guarded run around plain Python code: `with mas_guard.run("task", owner="planner") as run:`."""
-    return shared_guard().run(name, owner=owner, **overrides)
-
-
-def bypass(*, reason: str) -> AbstractContextManager[None]:
-    """Leave the current run for a block: nothing in it is counted or limited. *reason* is recorded and said in the
-    outcome's notes."""
-    return shared_guard().bypass(reason=reason)
-
-
-def group(name: str, **limits: Any) -> AbstractContextManager[Group]:
-    """A common budget (`tokens`, `model_calls`, `tool_calls`, `usd`) over every run that begins inside."""
-    return shared_guard().group(name, **limits)
-
-
-def outcome(result: Any) -> Outcome:
-    """Return the outcome of the run that gave *result*, or of a `GuardStopped`.
-
-    Raises:
-        LookupError: *result* has no identity or is no guarded run's; the message names `last_outcome()`.
-    """
-    return results.find(result)
-
-
-def get_last_outcome() -> Outcome | None:
-    """Return the outcome of the run that ended last in the calling context."""
-    return last_outcome.get()
-
-
-def status() -> dict[str, Any]:
-    """Return what is armed, what is running, and what it has spent."""
-    return shared_guard().status()
-
-
-def register(plugin: object) -> None:
-    """Add a rule, a store, a price or a decision plugin for this process."""
-    shared_guard().register(plugin)
-
-
-def unregister(plugin: object) -> None:
-    """Take a plugin back."""
-    shared_guard().unregister(plugin)

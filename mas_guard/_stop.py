@@ -26,7 +26,7 @@ class Stop:
         reason: Why an earlier action did not lead to an end, for the outcome.
     """
 
-    __slots__ = ("_actions", "_lock", "action", "error", "final", "phase", "reason", "result")
+    __slots__ = ("_actions", "_lock", "action", "error", "phase", "reason", "result")
 
     def __init__(self, error: GuardStopped, actions: tuple[str, ...]) -> None:
         self._lock = threading.Lock()
@@ -35,7 +35,6 @@ class Stop:
         self.phase: Phase = "latched"
         self.result = ""
         self.reason = ""
-        self.final = False
         self.action = self._actions.pop(0) if self._actions else "abort"
 
     def next_action(self, reason: str) -> str:
@@ -45,6 +44,11 @@ class Stop:
             self.phase = "latched"
             self.action = self._actions.pop(0) if self._actions else "abort"
             return self.action
+
+    def abort(self, reason: str) -> None:
+        """Give every action but `abort` up."""
+        while self.action != "abort":
+            self.next_action(reason)
 
     def begin_conclusion(self) -> bool:
         """Give control to the owner; False where it already has it or had it."""

@@ -274,8 +274,11 @@ _open_streams: ContextVar[tuple[OngoingCall, ...]] = ContextVar("mas_guard_open_
 
 
 def begin_call(run: Run, call: Call) -> OngoingCall | Answer | None:
-    """Begin a call whose reply is read after its sender has returned: send it inside the `OngoingCall`'s `scope()`,
-    and settle that when the reply ends. `None` where the guard itself failed: send it unguarded."""
+    """Begin a call whose reply is read after its sender has returned.
+
+    Send it inside the `OngoingCall`'s `scope()`, and settle that when the reply ends. `None` where the guard itself
+    failed: send it unguarded.
+    """
     with _inside_open_streams(run, call):
         return begin(call_flow(run, call), run.engine.plugins.errors)
 

@@ -26,7 +26,6 @@ from mas_guard.types import (
 
 if TYPE_CHECKING:
     from mas_guard.adapter import Adapter
-    from mas_guard.ledger import Ledger
 
 PROJECT = "mas_guard"
 hookspec = pluggy.HookspecMarker(PROJECT)

@@ -67,6 +67,8 @@ def page_model(request: Request) -> Reply | str:
         return "Here is what we know so far."
     if request.streamed:
         return text("We are open from nine to five.")
+    if "not transferred" in request.last_text:
+        return "Then this is the text."
     last = request.last_text.lower()
     for name in request.tool_names:
         if name.startswith("transfer_to_") and "just answer" not in last:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 from mas_guard.adapter import (
-    NOT_EXECUTED,
     Answer,
     CallOutcome,
     GuardStopped,
@@ -23,7 +22,9 @@ from mas_guard.adapter import (
     guard_call_async,
 )
 from mas_guard_langgraph import _translate
+from mas_guard_langgraph._frame import current_task
 
+ENDED = "limit reached before it had a result"
 HANDOFF_METADATA = "__handoff_destination"
 HANDOFF_PREFIXES = ("transfer_to_", "transfer_back_to_", "handoff_to_", "delegate_to_")
 Make = Callable[..., Any]
@@ -49,7 +50,7 @@ def make_run(original: Make) -> Make:
         except GuardStopped as stop:
             if not answered_to:
                 raise
-            return _message(self, f"failed: {stop.rule}: {NOT_EXECUTED}", answered_to)
+            return _message(self, f"failed: {stop.rule}: {ENDED}", answered_to)
         if isinstance(result, Answer):
             return _answer(active, self, result, answered_to)
         return result
@@ -77,7 +78,7 @@ def make_arun(original: Make) -> Make:
         except GuardStopped as stop:
             if not answered_to:
                 raise
-            return _message(self, f"failed: {stop.rule}: {NOT_EXECUTED}", answered_to)
+            return _message(self, f"failed: {stop.rule}: {ENDED}", answered_to)
         if isinstance(result, Answer):
             return _answer(active, self, result, answered_to)
         return result
@@ -86,16 +87,25 @@ def make_arun(original: Make) -> Make:
 
 
 def _call(tool: Any, tool_input: Any) -> ToolCall:
-    step = current_step.get()
     metadata = getattr(tool, "metadata", None) or {}
     name = str(tool.name)
     arguments = tool_input if isinstance(tool_input, dict) else {"input": tool_input}
     return ToolCall(
         name,
         {key: value for key, value in arguments.items() if key not in ("state", "runtime", "store", "tool_call_id")},
-        step.agent if step is not None else "",
+        _acting_agent(),
         is_handoff=HANDOFF_METADATA in metadata or name.startswith(HANDOFF_PREFIXES),
     )
+
+
+def _acting_agent() -> str:
+    """The agent that a tool is called for: a node of one's own that carries calls out acts for the one before it."""
+    step, inside = current_step.get(), current_task.get()
+    if step is None:
+        return ""
+    if inside is not None and step.agent == inside[1].name and step.agent not in inside[0].agents:
+        return inside[0].lineage.get(step.agent, step.agent)
+    return step.agent
 
 
 def _read(call: ToolCall, result: Any) -> CallOutcome:

@@ -1,4 +1,4 @@
-"""The raw OpenAI client's adapter. This front door holds metadata only; it imports neither OpenAI nor its HTTP client."""
+"""The raw OpenAI client's adapter. This front door holds metadata only; it does not import the client."""
 
 from __future__ import annotations
 

@@ -16,9 +16,8 @@ from mas_guard_openai._kinds import COMPACTION, RESPONSES, Kind
 from mas_guard_openai._replies import read_reply, read_response, tool_names, usage_of
 
 _BOUNDARY = re.compile(rb"\r\n\r\n|\n\n|\r\r")
-_NO_USAGE = re.compile(
-    rb',\s*"usage":\s*null'
-)  # quotes inside of a JSON string are escaped, so this is a field
+# Quotes inside of a JSON string are escaped, so this is always a field.
+_NO_USAGE = re.compile(rb',\s*"usage":\s*null')
 _LAST = ("response.completed", "response.incomplete", "response.failed")
 _MAY_BE_LAST = tuple(kind.encode() for kind in _LAST)
 

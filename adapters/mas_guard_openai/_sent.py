@@ -37,8 +37,9 @@ _refusing_hosts: set[str] = set()
 
 
 class Sent:
-    """A request between the app's call and the end of its reply. It never refers to the reply's own objects, so that
-    a reply that nobody reads any more is collected, and settled.
+    """A request between the app's call and the end of its reply.
+
+    It never refers to the reply's own objects, so that a reply that nobody reads any more is collected, and settled.
 
     Attributes:
         options: What to send.

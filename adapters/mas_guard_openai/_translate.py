@@ -12,9 +12,7 @@ from mas_guard_openai import _history
 from mas_guard_openai._kinds import COMPLETIONS, EMBEDDINGS, Kind
 
 PER_MESSAGE = 16  # tokens; role, name and delimiters around a message
-PER_MEDIA = (
-    4_096  # tokens held for an image, audio or file part, above published figures for one at high detail
-)
+PER_MEDIA = 4_096  # tokens held for an image, audio or file part: above published figures for high detail
 LEGACY_OUTPUT = 16  # tokens; what the legacy completions endpoint answers with at most, unless told otherwise
 
 _MEDIA = {

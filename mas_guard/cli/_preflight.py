@@ -79,7 +79,8 @@ def _value(key: str, text: str) -> Any:
         return json.loads(text)
     except ValueError as error:
         raise ConfigError(
-            f"""--set {key}={text[:60]} is no JSON ({error}). Write an object: --set TOOLS='{{"poll": {{"repeat": 50}}}}'.""",
+            f"--set {key}={text[:60]} is no JSON ({error}). Write an object: "
+            """--set TOOLS='{"poll": {"repeat": 50}}'.""",
             source="command line",
             key=key,
         ) from None

@@ -78,8 +78,8 @@ def _facts(events: tuple[str, ...], reading: Reading, runs: RecordedRuns) -> Ite
         yield f"⚠ left out {_counted(runs.unfinished, 'run')} without an end in these records (still running, or lost)"
     if runs.unpriced:
         yield (
-            f"⚠ no price is known for {', '.join(sorted(runs.unpriced)[:10])}: the USD figures are too low, and a limit "
-            "in USD would refuse these models. Add [models.NAME] input_price and output_price to mas-guard.toml"
+            f"⚠ no price is known for {', '.join(sorted(runs.unpriced)[:10])}: the USD figures are too low, and a "
+            "limit in USD would refuse these models. Add [models.NAME] input_price and output_price to mas-guard.toml"
         )
 
 
@@ -123,7 +123,7 @@ def _settings(runs: RecordedRuns, reports: list[LimitReport]) -> Iterator[str]:
         return
     yield f"These settings would have ended none of {_basis(runs)}; where a limit is missing, its default does."
     if any(report.figure == "repeats" and report.suggested for report in reports):
-        yield "A tool that is meant to poll is better named in MAS_GUARD_POLL_TOOLS than allowed for by REPETITION__STOP."
+        yield "A tool that is meant to poll is better named in MAS_GUARD_POLL_TOOLS than let through by this."
     yield from ("", "# mas-guard.toml", *as_toml(reports), "", "# or as variables", *as_environment(reports))
 
 

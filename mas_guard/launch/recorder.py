@@ -79,12 +79,14 @@ class Recorder:
     @hookimpl
     def mas_guard_after_call(self, call: Call, outcome: CallOutcome, run: Any) -> None:
         """Note models without a price: their cost must not read as zero."""
-        if call.kind == "model" and not outcome.cached and not run.engine.plugins.has_price_hook:
-            if outcome.usage.cost_nano_usd is None and not model_facts(call.model, run.policy).priced:
-                with self._lock:
-                    self._unpriced_runs.add(run.id)
-                    if len(self.unpriced_models) < LINES:
-                        self.unpriced_models.add(call.model)
+        if call.kind != "model" or outcome.cached or outcome.usage.cost_nano_usd is not None:
+            return
+        if run.engine.plugins.has_price_hook or model_facts(call.model, run.policy).priced:
+            return
+        with self._lock:
+            self._unpriced_runs.add(run.id)
+            if len(self.unpriced_models) < LINES:
+                self.unpriced_models.add(call.model)
 
     @hookimpl
     def mas_guard_run_finished(self, run: Any, outcome: Outcome) -> None:

@@ -98,11 +98,11 @@ def _trouble_lines(recorder: Recorder, guard: Guard) -> Iterator[str]:
     if running:
         yield f"⚠ {len(running)} runs had not ended when the process did; the figures leave them out"
     engine: Any = guard.engine
-    for target, sink in engine._sinks.items():
+    for sink in engine._sinks.values():
         if sink.lost:
-            yield f"⚠ {sink.lost} event lines were lost: set MAS_GUARD_EVENTS to a path that can be written, not {target}"
+            yield f"⚠ {sink.lost} event lines were lost: set MAS_GUARD_EVENTS to a path that can be written"
     for name, error in engine.plugins.failed_entry_points.items():
-        yield f"⚠ plugin {name!r} could not be loaded ({type(error).__name__}: {error}): fix it or uninstall its package"
+        yield f"⚠ plugin {name!r} could not be loaded ({type(error).__name__}: {error}): fix or uninstall it"
     faults = engine.plugins.errors.count - len(engine.plugins.failed_entry_points)
     if faults > 0:
         yield f"⚠ {faults} internal errors; the app went on, each kind was logged once"

@@ -27,51 +27,10 @@ from hypothesis.stateful import (
 from mas_guard.ledger import Account, Ask, Grant, Ledger, Refusal, Settlement
 from mas_guard.testing.ledger_model import Level, TrueHold, Truth, cost
 from mas_guard.testing.ledger_steps import Clock, InQueue, MakeLedger, granted
+from mas_guard.testing.ledger_strategies import Wish, amounts, fractions, limits, paths, picks, seldom, whiches, wishes
 from mas_guard.types import ZERO, Amounts, Limits
 
 STEPS_IN_A_STORY = 100
-
-amounts = st.builds(Amounts, st.integers(0, 20), st.integers(0, 2), st.integers(0, 1), st.integers(0, 20))
-limits = st.builds(
-    Limits,
-    st.none() | st.integers(0, 150),
-    st.none() | st.integers(0, 20),
-    st.none() | st.integers(0, 8),
-    st.none() | st.integers(0, 250),
-)
-picks = st.integers(0, 2**16)
-fractions = st.sampled_from((0.0, 0.1, 0.5, 1.0))
-whiches = st.sampled_from(("live", "live", "lost", "any"))
-seldom = st.integers(0, 4).map(lambda number: number == 4)
-PATHS = (("one", "group"), ("two", "group"), ("agent", "one", "group"), ("one",), ("agent", "one"))
-paths = st.sampled_from(PATHS)
-
-
-@dataclass(frozen=True)
-class Wish:
-    """An ask before it is known who can be asked; `nested` picks a live call to be inside of, one time in three."""
-
-    path: tuple[str, ...]
-    base: Amounts
-    per_output: Amounts
-    output: int
-    slack: int
-    keep: Amounts
-    lease: int
-    nested: int
-
-
-wishes = st.builds(
-    Wish,
-    path=paths,
-    base=amounts,
-    per_output=st.builds(Amounts, st.integers(0, 2), st.just(0), st.just(0), st.integers(0, 2)),
-    output=st.integers(0, 15),
-    slack=st.integers(0, 15),
-    keep=st.just(ZERO) | amounts,
-    lease=st.integers(1, 60),
-    nested=picks,
-)
 
 
 @dataclass(eq=False)

@@ -12,6 +12,17 @@ from mas_guard.cli._checks import model_findings, settings_findings
 from mas_guard.cli._models_of import models_of
 from mas_guard.config import policy_of
 
+
+class BaseChatModel:
+    """Stands for LangChain's: recognised by its name."""
+
+    def __init__(self, name: str) -> None:
+        self.model_name = name
+
+
+SHARED = BaseChatModel("global")
+DEFAULT = BaseChatModel("default")
+
 OWNERLESS = """
 from langgraph.graph import START, StateGraph
 from typing import TypedDict
@@ -86,20 +97,10 @@ def test_a_price_in_the_settings_is_enough() -> None:
 
 
 def test_models_are_found_in_attributes_closures_defaults_and_globals_of_functions() -> None:
-    def node(state: Any, model: Any = BaseChatModel("default")) -> Any:
+    def node(state: Any, model: Any = DEFAULT) -> Any:
         return closed_over, SHARED, state, model
 
     closed_over = BaseChatModel("closure")
     app = {"nodes": [node], "again": None, "deep": {"model": BaseChatModel("attribute")}}
     app["again"] = app  # type: ignore[assignment]
     assert models_of(app) == ["attribute", "closure", "default", "global"]
-
-
-class BaseChatModel:
-    """Stands for LangChain's: recognised by its name."""
-
-    def __init__(self, name: str) -> None:
-        self.model_name = name
-
-
-SHARED = BaseChatModel("global")

@@ -50,6 +50,16 @@ def test_a_nested_run_joins_the_outer_one(server: ModelServer) -> None:
     assert outer.spent.model_calls == 1
 
 
+def test_an_inner_runs_limits_can_only_narrow(server: ModelServer) -> None:
+    with mas_guard.run("outer", budget={"model_calls": 3}) as outer:
+        with pytest.raises(mas_guard.BudgetExceeded), mas_guard.run("inner", budget={"model_calls": 1}):
+            ask(server)
+            ask(server)
+        ask(server)
+    assert outer.outcome is not None and outer.outcome.status == "completed"
+    assert outer.spent.model_calls == server.count == 2
+
+
 def test_the_error_says_what_was_spent_and_pickles_with_its_fields(server: ModelServer) -> None:
     with pytest.raises(mas_guard.BudgetExceeded) as caught, mas_guard.run("task", budget={"model_calls": 1}):
         ask(server)

@@ -142,3 +142,30 @@ def hand_made(url: str, *tools: Callable[..., Any], checkpointer: Any = None, **
     )
     graph.add_edge("carry_out", "ask")
     return graph.compile(checkpointer=checkpointer)
+
+
+def hand_made_async(url: str, *tools: Callable[..., Any], checkpointer: Any = None, **options: Any) -> Any:
+    """The same with asynchronous nodes; the tools are awaited one after the other, without LangChain's help."""
+    found = {function.__name__: function for function in tools}
+    chat = model(url, **options).bind_tools([as_tool(function) for function in tools])
+
+    async def ask(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [await chat.ainvoke(state["messages"])]}
+
+    async def carry_out(state: MessagesState) -> dict[str, Any]:
+        return {
+            "messages": [
+                ToolMessage(await found[asked["name"]](**asked["args"]), tool_call_id=asked["id"])
+                for asked in state["messages"][-1].tool_calls
+            ]
+        }
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("ask", ask)
+    graph.add_node("carry_out", carry_out)
+    graph.add_edge(START, "ask")
+    graph.add_conditional_edges(
+        "ask", lambda state: "carry_out" if state["messages"][-1].tool_calls else END, ["carry_out", END]
+    )
+    graph.add_edge("carry_out", "ask")
+    return graph.compile(checkpointer=checkpointer)

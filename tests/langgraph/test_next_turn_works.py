@@ -17,7 +17,7 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 import mas_guard
 from mas_guard._engine import Engine
 from mas_guard.testing import ModelServer, Reply, Request, ToolCallReply, call, text
-from tests.langgraph.apps import OWNER_ANSWER, QUESTION, hand_made, toolbox, two_with_tools
+from tests.langgraph.apps import OWNER_ANSWER, QUESTION, hand_made, hand_made_async, toolbox, two_with_tools
 from tests.langgraph.clock import Clock
 
 THREAD = {"configurable": {"thread_id": "7"}}
@@ -33,6 +33,7 @@ class World:
         self.model_takes = 0.0
         self.asks_for: Callable[[int], tuple[ToolCallReply, ...]] = one_more
         self.ran: list[str] = []
+        self.url = ""
 
     def look_up(self, order: str) -> str:
         """Look an order up."""
@@ -125,15 +126,6 @@ async def async_saver(kind: str, tmp_path: Path) -> Any:
             yield saver
 
 
-def first_turn_is_stopped(on_limit: str, rule: str, outcomes: list[Any], turn: Callable[[], Any]) -> None:
-    try:
-        turn()
-    except mas_guard.GuardStopped as stop:
-        assert stop.rule == rule
-        assert on_limit == "abort" or stop.outcome.status == "aborted"
-    assert outcomes[-1].rule == rule, outcomes[-1]
-
-
 def is_valid(state: Any) -> None:
     messages = state.values["messages"]
     assert not unanswered(messages)
@@ -141,64 +133,118 @@ def is_valid(state: Any) -> None:
 
 
 BUILDS: dict[str, Callable[..., Any]] = {"swarm": two_with_tools, "agent": toolbox, "hand-made": hand_made}
-ENDS = ("owner,abort", "abort", "partial")
+WAYS = [
+    (case, app, on_limit, saver)
+    for case in CASES
+    for app in BUILDS
+    for on_limit, saver in (("owner,abort", "memory"), ("abort", "sqlite"), ("partial", "memory"))
+    if (app == "swarm" or case.rule != "hops") and (app != "agent" or on_limit == "abort")
+]
+IDS = [f"{case.name}-{app}-{on_limit}-{saver}" for case, app, on_limit, saver in WAYS]
 
 
-@pytest.mark.parametrize("saver", ["memory", "sqlite"])
-@pytest.mark.parametrize("on_limit", ENDS)
-@pytest.mark.parametrize("app", list(BUILDS))
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_the_next_message_is_accepted(case: Case, app: str, on_limit: str, saver: str, tmp_path: Path) -> None:
-    if case.rule == "hops" and app != "swarm":
-        pytest.skip("nobody to hand on to")
-    world, outcomes = World(), []
-    vars(world).update(case.world)
+@pytest.fixture(scope="module")
+def worlds() -> Iterator[list[World]]:
+    """One server for all; the world that it plays is the last one."""
+    worlds = [World()]
+    with ModelServer(lambda request: worlds[-1].script(request)) as server:
+        worlds[0].url = server.url
+        yield worlds
+
+
+@pytest.fixture
+def world(worlds: list[World]) -> World:
+    new = World()
+    new.url = worlds[0].url
+    worlds.append(new)
+    return new
+
+
+@pytest.fixture
+def guard(world: World) -> Iterator[mas_guard.Guard]:
     guard = mas_guard.Guard(engine=Engine(mas_guard.load_policy(), now=world.clock))
-    try:
-        with ModelServer(world.script) as server, sync_saver(saver, tmp_path) as kept:
-            bare = BUILDS[app](server.url, world.look_up, checkpointer=kept)
-            guarded = guard.wrap(bare, on_limit=on_limit, on_outcome=outcomes.append, **case.settings)
-            first_turn_is_stopped(on_limit, case.rule, outcomes, lambda: guarded.invoke(QUESTION, THREAD))
-            is_valid(bare.get_state(THREAD))
-            state = guarded.invoke(NEXT, THREAD)
-        assert state["messages"][-1].content == "Here I am."
-        assert outcomes[-1].status == "completed"
-        is_valid(bare.get_state(THREAD))
-    finally:
-        guard.uninstrument()
+    yield guard
+    guard.uninstrument()
 
 
-@pytest.mark.parametrize("saver", ["memory", "sqlite"])
-@pytest.mark.parametrize("on_limit", ENDS)
-@pytest.mark.parametrize("app", list(BUILDS))
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_the_next_message_is_accepted_by_an_async_app(
-    case: Case, app: str, on_limit: str, saver: str, tmp_path: Path
+@pytest.mark.parametrize(("case", "app", "on_limit", "saver"), WAYS, ids=IDS)
+def test_the_next_message_is_accepted(
+    guard: mas_guard.Guard, world: World, case: Case, app: str, on_limit: str, saver: str, tmp_path: Path
 ) -> None:
-    if case.rule == "hops" and app != "swarm":
-        pytest.skip("nobody to hand on to")
-    world, outcomes = World(), []
+    outcomes: list[mas_guard.Outcome] = []
     vars(world).update(case.world)
-    guard = mas_guard.Guard(engine=Engine(mas_guard.load_policy(), now=world.clock))
+    with sync_saver(saver, tmp_path) as kept:
+        bare = BUILDS[app](world.url, world.look_up, checkpointer=kept)
+        guarded = guard.wrap(bare, on_limit=on_limit, on_outcome=outcomes.append, **case.settings)
+        try:
+            first = guarded.invoke(QUESTION, THREAD)
+        except mas_guard.GuardStopped as stop:
+            assert (stop.rule, outcomes[-1].status) == (case.rule, "aborted")
+        else:
+            assert (outcomes[-1].rule, outcomes[-1].status) == (case.rule, "partial")
+            assert on_limit == "partial" or first["messages"][-1].content == OWNER_ANSWER
+        is_valid(bare.get_state(THREAD))
+        state = guarded.invoke(NEXT, THREAD)
+        is_valid(bare.get_state(THREAD))
+    assert state["messages"][-1].content == "Here I am."
+    assert outcomes[-1].status == "completed"
 
-    async def turns(server: ModelServer) -> Any:
-        async with async_saver(saver, tmp_path) as kept:
-            bare = BUILDS[app](server.url, world.look_up, checkpointer=kept)
-            guarded = guard.wrap(bare, on_limit=on_limit, on_outcome=outcomes.append, **case.settings)
-            try:
-                await guarded.ainvoke(QUESTION, THREAD)
-            except mas_guard.GuardStopped as stop:
-                assert stop.rule == case.rule
-            assert outcomes[-1].rule == case.rule, outcomes[-1]
-            is_valid(await bare.aget_state(THREAD))
-            state = await guarded.ainvoke(NEXT, THREAD)
-            is_valid(await bare.aget_state(THREAD))
-            return state
 
+@pytest.mark.asyncio(loop_scope="module")  # LangChain shares one asynchronous HTTP client per URL
+@pytest.mark.parametrize(("case", "app", "on_limit", "saver"), WAYS, ids=IDS)
+async def test_the_next_message_is_accepted_by_an_async_app(
+    guard: mas_guard.Guard, world: World, case: Case, app: str, on_limit: str, saver: str, tmp_path: Path
+) -> None:
+    outcomes: list[mas_guard.Outcome] = []
+    vars(world).update(case.world)
+    async with async_saver(saver, tmp_path) as kept:
+        bare = BUILDS[app](world.url, world.look_up, checkpointer=kept)
+        guarded = guard.wrap(bare, on_limit=on_limit, on_outcome=outcomes.append, **case.settings)
+        try:
+            await guarded.ainvoke(QUESTION, THREAD)
+        except mas_guard.GuardStopped as stop:
+            assert stop.rule == case.rule
+        assert outcomes[-1].rule == case.rule
+        is_valid(await bare.aget_state(THREAD))
+        state = await guarded.ainvoke(NEXT, THREAD)
+        is_valid(await bare.aget_state(THREAD))
+    assert state["messages"][-1].content == "Here I am."
+    assert outcomes[-1].status == "completed"
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("on_limit", ["owner,abort", "abort"])
+@pytest.mark.parametrize("app", ["swarm", "agent", "hand-made"])
+async def test_tools_that_are_cut_at_the_deadline_are_answered_and_finished_ones_keep_their_result(
+    guard: mas_guard.Guard, world: World, app: str, on_limit: str
+) -> None:
+    async def look_up(order: str) -> str:
+        """Look an order up."""
+        world.ran.append(order)
+        if order.endswith("-1"):
+            world.clock.advance(1)
+            await asyncio.Event().wait()
+        return f"order {order}: nothing found"
+
+    def takes_nearly_all(index: int) -> tuple[ToolCallReply, ...]:
+        world.clock.advance(100 - world.clock.seconds - 10 * (on_limit != "abort") * (app == "swarm") - 0.1)
+        return three_at_once(index)
+
+    world.asks_for = takes_nearly_all
+    build = {**BUILDS, "hand-made": hand_made_async}[app]
+    bare = build(world.url, look_up, checkpointer=InMemorySaver())
+    guarded = guard.wrap(bare, on_limit=on_limit, deadline=100)
     try:
-        with ModelServer(world.script) as server:
-            state = asyncio.run(turns(server))
-        assert state["messages"][-1].content == "Here I am."
-        assert outcomes[-1].status == "completed"
-    finally:
-        guard.uninstrument()
+        state = await guarded.ainvoke(QUESTION, THREAD)
+    except mas_guard.DeadlineExceeded as stop:
+        assert (app, on_limit) != ("swarm", "owner,abort")
+        state = stop.outcome.partial
+    else:
+        assert state["messages"][-1].content == OWNER_ANSWER
+    is_valid(await bare.aget_state(THREAD))
+    results = [str(message.content) for message in state["messages"] if message.type == "tool"]
+    if app != "hand-made" and (app, on_limit) != ("swarm", "abort"):
+        assert ["nothing found" in result for result in results[-3:]] == [True, False, True]
+        assert "before it had a result" in results[-2]
+    state = await guarded.ainvoke(NEXT, THREAD)
+    assert state["messages"][-1].content == "Here I am."

@@ -40,9 +40,12 @@ def test_retries_never_pass_the_budget_of_calls(serve: Any, client: Any, status:
         except Exception:
             pass
 
-    with pytest.raises(mas_guard.BudgetExceeded), mas_guard.run("x", budget={"model_calls": 8}):
-        with ThreadPoolExecutor(10) as pool:
-            list(pool.map(ask, range(30)))
+    with (
+        pytest.raises(mas_guard.BudgetExceeded),
+        mas_guard.run("x", budget={"model_calls": 8}),
+        ThreadPoolExecutor(10) as pool,
+    ):
+        list(pool.map(ask, range(30)))
     assert server.count == 8
 
 
@@ -57,9 +60,12 @@ async def test_asynchronous_retries_never_pass_the_budget_of_calls(serve: Any, a
 
 def test_a_stop_in_the_middle_of_retries_reaches_the_app_as_such(serve: Any, client: Any) -> None:
     server = serve([_busy(500)])
-    with pytest.raises(mas_guard.BudgetExceeded), mas_guard.run("x", budget={"model_calls": 2}) as run:
-        with pytest.raises(mas_guard.BudgetExceeded, match="2 spent|limit 2"):
-            client(server, max_retries=5).chat.completions.create(model=MODEL, messages=QUESTION)
+    with (
+        pytest.raises(mas_guard.BudgetExceeded),
+        mas_guard.run("x", budget={"model_calls": 2}) as run,
+        pytest.raises(mas_guard.BudgetExceeded, match="2 spent|limit 2"),
+    ):
+        client(server, max_retries=5).chat.completions.create(model=MODEL, messages=QUESTION)
     assert run.spent.tokens == 0
 
 

@@ -56,9 +56,12 @@ def test_a_budget_of_tokens_or_money_is_never_passed_and_mostly_usable(
     asking = client(server)
     tokens, price = 12_000, 100 * 150 + 300 * 600
     limit: Any = tokens if unit == "tokens" else price * 30 / NANO
-    with pytest.raises(mas_guard.BudgetExceeded) as stop, mas_guard.run("x", budget={unit: limit}):
-        with ThreadPoolExecutor(10) as pool:
-            list(pool.map(_swallowing(WAYS[way]), [asking] * 60))
+    with (
+        pytest.raises(mas_guard.BudgetExceeded) as stop,
+        mas_guard.run("x", budget={unit: limit}),
+        ThreadPoolExecutor(10) as pool,
+    ):
+        list(pool.map(_swallowing(WAYS[way]), [asking] * 60))
     spent = stop.value.outcome.spent
     used, most = (spent.tokens, tokens) if unit == "tokens" else (spent.nano_usd, price * 30)
     assert 0.75 * most <= used <= most

@@ -62,7 +62,7 @@ def test_the_concluding_turn_of_responses_gets_the_brief_last(
         _stopped(concluding)
         client(server).responses.create(model=MODEL, input=given, tools=[FLAT_TOOL])
     request = server.requests[0]
-    assert [message["content"] for message in request.messages][0] == "What is owed?"
+    assert request.messages[0]["content"] == "What is owed?"
     assert "The budget is gone." in request.last_text
     assert request.body["tool_choice"] == "none"
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import openai
@@ -28,11 +30,14 @@ def test_a_synchronous_call_gets_the_time_that_is_left(
     serve: Any, client: Any, never: Event, retries: int
 ) -> None:
     server = serve([Reply(wait_for=never)])
-    with pytest.raises(mas_guard.DeadlineExceeded) as stop, mas_guard.run("x", deadline=SHORT):
-        with pytest.raises(mas_guard.DeadlineExceeded):
-            client(server, max_retries=retries).chat.completions.create(
-                model=MODEL, messages=QUESTION, max_tokens=400
-            )
+    with (
+        pytest.raises(mas_guard.DeadlineExceeded) as stop,
+        mas_guard.run("x", deadline=SHORT),
+        pytest.raises(mas_guard.DeadlineExceeded),
+    ):
+        client(server, max_retries=retries).chat.completions.create(
+            model=MODEL, messages=QUESTION, max_tokens=400
+        )
     assert server.count == 1
     assert stop.value.outcome.spent.tokens > 400
 
@@ -49,11 +54,17 @@ async def test_an_asynchronous_call_is_cut_and_charged_as_held(
     assert stop.value.outcome.spent.tokens > 400
 
 
-def test_the_wait_before_a_retry_ends_with_the_deadline(serve: Any, client: Any) -> None:
+def test_the_wait_before_a_retry_is_no_longer_than_the_time_that_is_left(
+    serve: Any, client: Any, monkeypatch: Any
+) -> None:
+    waits: list[float] = []
+    clock = SimpleNamespace(sleep=waits.append, time=time.time)
+    monkeypatch.setattr("openai._base_client.time", clock)
     server = serve([fault(429, "busy", headers={"retry-after": "60"})])
-    with pytest.raises(mas_guard.DeadlineExceeded), mas_guard.run("x", deadline=SHORT):
-        client(server, max_retries=5).chat.completions.create(model=MODEL, messages=QUESTION)
-    assert server.count == 1
+    with mas_guard.run("x", deadline=30), pytest.raises(openai.RateLimitError):
+        client(server, max_retries=2).chat.completions.create(model=MODEL, messages=QUESTION)
+    assert len(waits) == 2
+    assert max(waits) <= 30
 
 
 @pytest.mark.parametrize("held_after", [0, 2])

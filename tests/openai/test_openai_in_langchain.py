@@ -121,9 +121,12 @@ def test_the_deadline_inside_langchain_is_the_runs_stop(serve: Any, model: Any) 
     never = Event()
     server = serve([Reply(wait_for=never)])
     try:
-        with pytest.raises(mas_guard.DeadlineExceeded), mas_guard.run("x", deadline=0.4):
-            with pytest.raises(mas_guard.DeadlineExceeded):
-                model(server, max_retries=3).invoke("Hi")
+        with (
+            pytest.raises(mas_guard.DeadlineExceeded),
+            mas_guard.run("x", deadline=0.4),
+            pytest.raises(mas_guard.DeadlineExceeded),
+        ):
+            model(server, max_retries=3).invoke("Hi")
         assert server.count == 1
     finally:
         never.set()

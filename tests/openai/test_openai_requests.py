@@ -15,6 +15,10 @@ from mas_guard_openai._replies import read_reply
 from mas_guard_openai._translate import model_call
 
 
+def _fail(place: str, error: BaseException) -> None:
+    pytest.fail(f"{place}: {error}")
+
+
 def _options(url: str, body: Any = None, method: str = "post") -> Any:
     return SimpleNamespace(url=url, method=method, json_data=body, extra_json=None, content=None)
 
@@ -82,7 +86,7 @@ def test_usage_that_is_not_said_is_unknown(said: dict[str, Any]) -> None:
 
 
 def test_the_closing_event_waits_for_the_usage_that_follows_it() -> None:
-    reader = EventStream(_kinds.CHAT, 1, True, lambda place, error: pytest.fail(str(error)))
+    reader = EventStream(_kinds.CHAT, 1, True, _fail)
     assert reader.feed(b'data: {"choices":[{"delta":{"content":"Hi"}}]}\n\n')
     closing = b'data: {"choices":[{"delta":{},"finish_reason":"stop"}]}\n\n'
     assert reader.feed(closing) == b""
@@ -95,7 +99,7 @@ def test_the_closing_event_waits_for_the_usage_that_follows_it() -> None:
 
 
 def test_a_closing_event_that_is_not_the_last_is_passed_on_with_the_next_one() -> None:
-    reader = EventStream(_kinds.CHAT, 2, True, lambda place, error: pytest.fail(str(error)))
+    reader = EventStream(_kinds.CHAT, 2, True, _fail)
     first = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
     piece = b'data: {"choices":[{"index":1,"delta":{"content":"Hi"}}]}\n\n'
     assert reader.feed(first) == b""
@@ -104,7 +108,7 @@ def test_a_closing_event_that_is_not_the_last_is_passed_on_with_the_next_one() -
 
 
 def test_a_running_total_is_no_usage_before_the_end() -> None:
-    reader = EventStream(_kinds.CHAT, 1, False, lambda place, error: pytest.fail(str(error)))
+    reader = EventStream(_kinds.CHAT, 1, False, _fail)
     reader.feed(b'data: {"choices":[{"delta":{}}],"usage":{"prompt_tokens":3,"completion_tokens":1}}\n\n')
     assert not reader.outcome().usage.known
     reader.end()

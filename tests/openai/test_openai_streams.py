@@ -47,7 +47,7 @@ async def test_an_asynchronous_stream_keeps_its_type_and_interface(serve: Any, a
 @pytest.mark.parametrize("choices", [1, 3])
 def test_the_app_sees_exactly_the_bare_chunks(serve: Any, client: Any, choices: int) -> None:
     tools = Reply(text="One moment.", tool_calls=(ToolCallReply("pay", {"sum": 5}, id="call_1"),))
-    asking = client(serve(lambda request: tools))
+    asking = client(serve([tools]))
     plain = {"id", "created"}
     bare = [chunk.to_dict() for chunk in _open(asking, n=choices)]
     with mas_guard.run("x") as run:
@@ -87,7 +87,7 @@ def test_usage_in_the_closing_chunk_is_kept_from_an_app_that_did_not_ask() -> No
     from mas_guard_openai._event_stream import EventStream
     from mas_guard_openai._kinds import CHAT
 
-    reader = EventStream(CHAT, 1, True, lambda place, error: pytest.fail(str(error)))
+    reader = EventStream(CHAT, 1, True, lambda place, error: pytest.fail(f"{place}: {error}"))
     usage = '"usage":{"prompt_tokens":3,"completion_tokens":4}'
     shown = reader.feed(
         b'data: {"choices":[{"delta":{"content":"Hi"}}],' + usage.encode() + b"}\r\n\r\n"
