@@ -32,9 +32,9 @@ class Booking:
         self.hold_id = grant.hold_id
         self.amounts = grant.amounts
 
-    def dispatch(self) -> None:
-        """The call is about to be sent."""
-        self.run.ledger.dispatch(self.hold_id, DISPATCHED_LEASE)
+    def dispatch(self) -> bool:
+        """The call is about to be sent; False where the hold is gone and must be asked for anew."""
+        return self.run.ledger.dispatch(self.hold_id, DISPATCHED_LEASE)
 
     def release(self) -> None:
         """The call was not sent."""

@@ -97,6 +97,11 @@ class Engine:
             if sink.lost and run is not None:
                 run.note(f"{sink.lost} event lines could not be written to {policy.events}")
 
+    @property
+    def lost_events(self) -> int:
+        """How many event lines could not be written."""
+        return sum(sink.lost for sink in self._sinks.values())
+
     def record_verdict(self, run: Run, verdict: Verdict, action: str) -> None:
         """Record what a rule said and what was done about it."""
         if verdict.kind == "allow":

@@ -81,6 +81,9 @@ def call_flow(run: Run, call: Call) -> Flow:
     booking: Booking | None = None
     if run.policy.mode == "enforce" and run.policy.rule_mode("budget") == "enforce":
         found = yield from reserve(run, call, scope, outer.inside if outer else frozenset(), concluding)
+        while isinstance(found, Booking) and not found.dispatch():
+            # The hold's lease ended between the grant and now: what it held is gone, so it is asked for again.
+            found = yield from reserve(run, call, scope, outer.inside if outer else frozenset(), concluding)
         if not isinstance(found, Booking):
             if concluding:
                 assert run.stop is not None
@@ -103,7 +106,6 @@ def call_flow(run: Run, call: Call) -> Flow:
             if isinstance(call, ToolCall):
                 return Answer(NOT_EXECUTED, run.stop.error.rule)
             raise run.raised()
-        booking.dispatch()
 
     live = LiveCall(run, call, booking, outer)
     outcome: CallOutcome = yield Proceed(

@@ -47,7 +47,8 @@ class Stop:
 
     def abort(self, reason: str) -> None:
         """Give every action but `abort` up."""
-        while self.action != "abort":
+        if self.action != "abort":
+            self._actions.clear()
             self.next_action(reason)
 
     def begin_conclusion(self) -> bool:

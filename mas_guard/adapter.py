@@ -89,6 +89,8 @@ __all__ = [
     "guard_call",
     "guard_call_async",
     "guard_handoff",
+    "guard_step",
+    "guard_step_async",
     "guard_stream",
     "guard_stream_async",
     "hookimpl",
@@ -313,6 +315,18 @@ def _inside_open_streams(run: Run, call: Call) -> Iterator[None]:
         yield
     finally:
         live_call.reset(token)
+
+
+def guard_step(run: Run, step: Step, scope: StepScope, send: Callable[[], Any], read: Reader) -> Any:
+    """Put one synchronous activation of an agent to the rules, before and after."""
+    return drive(step_flow(run, step, scope), send, read, run.engine.plugins.errors)
+
+
+async def guard_step_async(
+    run: Run, step: Step, scope: StepScope, send: Callable[[], Awaitable[Any]], read: Reader
+) -> Any:
+    """Put one asynchronous activation of an agent to the rules, before and after."""
+    return await drive_async(step_flow(run, step, scope), send, read, run.engine.plugins.errors)
 
 
 def guard_handoff(run: Run, handoff: Handoff) -> Answer | None:

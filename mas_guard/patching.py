@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import importlib
 import logging
+import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from mas_guard._imports import import_watch
 from mas_guard.errors import SeamMissing
 
 logger = logging.getLogger("mas_guard")
@@ -28,12 +30,15 @@ class Patch:
         name: The attribute, dotted inside the module: `PregelLoop.after_tick`.
         make: Gets the original and returns the replacement.
         optional: True where a supported version may lack the seam.
+        faithful: True for functions that a user may inspect: the replacement then shows the original's signature and
+            kind (`inspect.isasyncgenfunction`), at about a microsecond a call.
     """
 
     module: str
     name: str
     make: Callable[[Any], Any]
     optional: bool = False
+    faithful: bool = False
 
 
 @dataclass(slots=True)
@@ -49,8 +54,11 @@ class _Applied:
 class PatchSet:
     """A table of patches that is put in as a whole and taken back as a whole."""
 
-    def __init__(self, target: str, patches: Iterable[Patch]) -> None:
+    def __init__(self, target: str, patches: Iterable[Patch], *, once_loaded: str = "") -> None:
+        """Patches of *target*; with *once_loaded* they go in when the app has imported that module, not before."""
         self.target = target
+        self._once_loaded = once_loaded
+        self._wanted = False
         self.patches = tuple(patches)
         self._applied: list[_Applied] = []
 
@@ -61,7 +69,11 @@ class PatchSet:
 
     def apply(self) -> None:
         """Put every patch in, or none: a missing seam is a `SeamMissing`."""
+        self._wanted = True
         if self._applied:
+            return
+        if self._once_loaded and (self._once_loaded not in sys.modules or import_watch.under_way(self._once_loaded)):
+            import_watch.when_imported(self._once_loaded, self._apply_if_wanted)
             return
         try:
             for patch in self.patches:
@@ -69,6 +81,10 @@ class PatchSet:
         except BaseException:
             self.remove()
             raise
+
+    def _apply_if_wanted(self) -> None:
+        if self._wanted:
+            self.apply()
 
     def _apply_one(self, patch: Patch) -> None:
         *path, attribute = patch.name.split(".")
@@ -87,12 +103,13 @@ class PatchSet:
                 target=self.target,
                 seam=f"{patch.module}:{patch.name}",
             ) from error
-        replacement = patch.make(original)
+        replacement = _faithful(original, patch.make(original)) if patch.faithful else patch.make(original)
         setattr(owner, attribute, replacement)
         self._applied.append(_Applied(patch, owner, attribute, original, replacement, inherited))
 
     def remove(self) -> list[str]:
         """Take the patches back; where somebody wrapped on top, leave theirs and return the seam's name."""
+        self._wanted = False
         left: list[str] = []
         for applied in reversed(self._applied):
             current = vars(applied.owner).get(applied.attribute, _ABSENT)
@@ -109,3 +126,12 @@ class PatchSet:
                 ", ".join(left),
             )
         return left
+
+
+def _faithful(original: Any, replacement: Callable[..., Any]) -> Any:
+    import wrapt
+
+    def wrapper(wrapped: Any, instance: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+        return replacement(instance, *arguments, **keywords)
+
+    return wrapt.FunctionWrapper(original, wrapper)

@@ -269,6 +269,15 @@ class Outcome:
     notes: Sequence[str] = ()
     run: Any = None
 
+    def to_json(self) -> str:
+        """This outcome as JSON, for a log or a response; what has no JSON form of its own is given as text."""
+        from pydantic_core import to_json  # lazily: it is only needed here
+
+        state = {name: getattr(self, name) for name in self.__slots__ if name != "run"}
+        for name in ("spent", "unspent"):
+            state[name] = state[name]._asdict()
+        return to_json(state, fallback=str).decode()
+
     def __getstate__(self) -> dict[str, Any]:
         """Leave the live run behind, so that a stop pickles."""
         state = {name: getattr(self, name) for name in self.__slots__}

@@ -28,10 +28,10 @@ def patch_sets(adapter: LangGraphAdapter) -> tuple[PatchSet, ...]:
         PatchSet(
             "langgraph",
             (
-                Patch(pregel, "Pregel.stream", partial(_pregel.make_stream, adapter)),
-                Patch(pregel, "Pregel.astream", partial(_pregel.make_astream, adapter)),
-                Patch(pregel, "Pregel.invoke", partial(_pregel.make_invoke, adapter)),
-                Patch(pregel, "Pregel.ainvoke", partial(_pregel.make_ainvoke, adapter)),
+                Patch(pregel, "Pregel.stream", partial(_pregel.make_stream, adapter), faithful=True),
+                Patch(pregel, "Pregel.astream", partial(_pregel.make_astream, adapter), faithful=True),
+                Patch(pregel, "Pregel.invoke", partial(_pregel.make_invoke, adapter), faithful=True),
+                Patch(pregel, "Pregel.ainvoke", partial(_pregel.make_ainvoke, adapter), faithful=True),
                 Patch(pregel, "Pregel.copy", partial(_pregel.make_copy, adapter)),
                 Patch("langgraph.graph.state", "StateGraph.compile", partial(_pregel.make_compile, adapter)),
                 Patch(runner, "run_with_retry", _task.make_run),
@@ -48,8 +48,8 @@ def patch_sets(adapter: LangGraphAdapter) -> tuple[PatchSet, ...]:
             (
                 Patch(chat, "BaseChatModel.generate", _chat_model.make_generate),
                 Patch(chat, "BaseChatModel.agenerate", _chat_model.make_agenerate),
-                Patch(chat, "BaseChatModel.stream", _chat_model.make_stream),
-                Patch(chat, "BaseChatModel.astream", _chat_model.make_astream),
+                Patch(chat, "BaseChatModel.stream", _chat_model.make_stream, faithful=True),
+                Patch(chat, "BaseChatModel.astream", _chat_model.make_astream, faithful=True),
                 Patch(
                     "langchain_core.callbacks.manager",
                     "CallbackManagerForLLMRun.on_llm_new_token",
@@ -65,5 +65,6 @@ def patch_sets(adapter: LangGraphAdapter) -> tuple[PatchSet, ...]:
                 Patch(openai, "BaseChatOpenAI._stream", _openai_stream.make_stream, optional=True),
                 Patch(openai, "BaseChatOpenAI._astream", _openai_stream.make_astream, optional=True),
             ),
+            once_loaded=openai,
         ),
     )

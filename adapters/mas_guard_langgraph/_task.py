@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from mas_guard.adapter import GuardStopped, Run, StepScope, check_time, current_step, seconds_left
 from mas_guard_langgraph._frame import Frame, current_frame, current_task
 from mas_guard_langgraph._owed import answer_in_place, runs_while_settling
+from mas_guard_langgraph._step import is_judged, judged, judged_async
 
 GRACE = 0.1  # seconds; calls inside a node are cut first and answer for themselves, then the node is
 
@@ -32,6 +33,8 @@ def make_run(original: Callable[..., Any]) -> Callable[..., Any]:
         in_task = current_task.set((frame, task))
         in_step = current_step.set(scope) if scope is not None else None
         try:
+            if scope is not None and is_judged(frame, task):
+                return judged(frame, task, scope, lambda: original(task, *arguments, **keywords))
             return original(task, *arguments, **keywords)
         except GuardStopped as stop:
             if not _ends_in_place(frame, task, scope, stop):
@@ -59,21 +62,13 @@ def make_arun(original: Callable[..., Any]) -> Callable[..., Any]:
         in_task = current_task.set((frame, task))
         in_step = current_step.set(scope) if scope is not None else None
         try:
-            if not frame.root or frame.settling:
-                return await original(task, *arguments, **keywords)
-            run = frame.run
-            concluding = run.stop is not None and run.stop.phase in ("concluding", "asked")
-            seconds = seconds_left(run, scope, concluding)
-            if seconds is None:
-                return await original(task, *arguments, **keywords)
-            try:
-                async with asyncio.timeout(seconds + GRACE) as limit:
-                    return await original(task, *arguments, **keywords)
-            except TimeoutError:
-                if limit.expired():
-                    task.writes.clear()
-                    check_time(run, scope, concluding=concluding)
-                raise
+
+            async def send() -> Any:
+                return await _in_time(frame, task, scope, lambda: original(task, *arguments, **keywords))
+
+            if scope is not None and is_judged(frame, task):
+                return await judged_async(frame, task, scope, send)
+            return await send()
         except GuardStopped as stop:
             if not _ends_in_place(frame, task, scope, stop):
                 raise
@@ -84,6 +79,22 @@ def make_arun(original: Callable[..., Any]) -> Callable[..., Any]:
             current_task.reset(in_task)
 
     return arun_with_retry
+
+
+async def _in_time(frame: Frame, task: Any, scope: StepScope | None, send: Callable[[], Awaitable[Any]]) -> Any:
+    run = frame.run
+    concluding = run.stop is not None and run.stop.phase in ("concluding", "asked")
+    seconds = seconds_left(run, scope, concluding) if frame.root and not frame.settling else None
+    if seconds is None:
+        return await send()
+    try:
+        async with asyncio.timeout(seconds + GRACE) as limit:
+            return await send()
+    except TimeoutError:
+        if limit.expired():
+            task.writes.clear()
+            check_time(run, scope, concluding=concluding)
+        raise
 
 
 def _ends_in_place(frame: Frame, task: Any, scope: StepScope | None, stop: GuardStopped) -> bool:

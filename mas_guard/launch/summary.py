@@ -97,10 +97,9 @@ def _trouble_lines(recorder: Recorder, guard: Guard) -> Iterator[str]:
     running = guard.status()["runs"]
     if running:
         yield f"⚠ {len(running)} runs had not ended when the process did; the figures leave them out"
-    engine: Any = guard.engine
-    for sink in engine._sinks.values():
-        if sink.lost:
-            yield f"⚠ {sink.lost} event lines were lost: set MAS_GUARD_EVENTS to a path that can be written"
+    engine = guard.engine
+    if engine.lost_events:
+        yield f"⚠ {engine.lost_events} event lines were lost: set MAS_GUARD_EVENTS to a path that can be written"
     for name, error in engine.plugins.failed_entry_points.items():
         yield f"⚠ plugin {name!r} could not be loaded ({type(error).__name__}: {error}): fix or uninstall it"
     faults = engine.plugins.errors.count - len(engine.plugins.failed_entry_points)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 import threading
 from collections.abc import Iterator
@@ -41,6 +42,16 @@ def test_a_run_counts_what_is_called_inside_it(server: ModelServer) -> None:
         ask(server)
     assert run.outcome is not None and run.outcome.status == "completed"
     assert run.spent.model_calls == 2 and mas_guard.last_outcome() is run.outcome
+
+
+def test_an_outcome_can_be_logged_as_json(server: ModelServer) -> None:
+    with mas_guard.run("task", budget={"model_calls": 1}, on_limit="partial") as run:
+        run.result = {"found": {1}, "by": object}
+        ask(server)
+        ask(server)
+    assert run.outcome is not None
+    told = json.loads(run.outcome.to_json())
+    assert (told["status"], told["rule"], told["spent"]["model_calls"]) == ("partial", "budget", 1)
 
 
 def test_a_nested_run_joins_the_outer_one(server: ModelServer) -> None:

@@ -24,6 +24,29 @@ THREAD = {"configurable": {"thread_id": "7"}}
 NEXT = {"messages": [("user", "And now?")]}
 
 
+class NoSecondStep:
+    """A user's own rule."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._begun = 0
+
+    def _verdict(self) -> mas_guard.Verdict | None:
+        if self._begun < 2:
+            return None
+        error = mas_guard.OwnershipConflict("one step is enough")
+        return mas_guard.Verdict("deny", "ownership", "stop", str(error), stop=error)
+
+    @mas_guard.hookimpl
+    def mas_guard_before_step(self, step: Any, run: Any) -> mas_guard.Verdict | None:
+        self._begun += 1
+        return self._verdict() if self._world.step_rule == "before" else None
+
+    @mas_guard.hookimpl
+    def mas_guard_after_step(self, step: Any, output: Any, run: Any) -> mas_guard.Verdict | None:
+        return self._verdict() if self._world.step_rule == "after" else None
+
+
 class World:
     """What a scripted turn acts on: the clock, and a tool that may take long."""
 
@@ -32,6 +55,7 @@ class World:
         self.tool_takes = 0.0
         self.model_takes = 0.0
         self.asks_for: Callable[[int], tuple[ToolCallReply, ...]] = one_more
+        self.step_rule = ""
         self.ran: list[str] = []
         self.url = ""
 
@@ -97,6 +121,8 @@ CASES = (
         {"tool_takes": 25.0, "asks_for": three_at_once},
     ),
     Case("a repeated tool call", "repetition", {}, {"asks_for": the_same}),
+    Case("before a step", "ownership", {}, {"step_rule": "before"}),
+    Case("after a step", "ownership", {}, {"step_rule": "after"}),
     Case("a handoff beside a tool call", "hops", {"max_hops": 1}, {"asks_for": back_to_alice}),
 )
 
@@ -173,6 +199,7 @@ def test_the_next_message_is_accepted(
 ) -> None:
     outcomes: list[mas_guard.Outcome] = []
     vars(world).update(case.world)
+    guard.register(NoSecondStep(world))
     with sync_saver(saver, tmp_path) as kept:
         bare = BUILDS[app](world.url, world.look_up, checkpointer=kept)
         guarded = guard.wrap(bare, on_limit=on_limit, on_outcome=outcomes.append, **case.settings)
@@ -184,6 +211,7 @@ def test_the_next_message_is_accepted(
             assert (outcomes[-1].rule, outcomes[-1].status) == (case.rule, "partial")
             assert on_limit == "partial" or first["messages"][-1].content == OWNER_ANSWER
         is_valid(bare.get_state(THREAD))
+        world.step_rule = ""
         state = guarded.invoke(NEXT, THREAD)
         is_valid(bare.get_state(THREAD))
     assert state["messages"][-1].content == "Here I am."
@@ -197,6 +225,7 @@ async def test_the_next_message_is_accepted_by_an_async_app(
 ) -> None:
     outcomes: list[mas_guard.Outcome] = []
     vars(world).update(case.world)
+    guard.register(NoSecondStep(world))
     async with async_saver(saver, tmp_path) as kept:
         bare = BUILDS[app](world.url, world.look_up, checkpointer=kept)
         guarded = guard.wrap(bare, on_limit=on_limit, on_outcome=outcomes.append, **case.settings)
@@ -206,6 +235,7 @@ async def test_the_next_message_is_accepted_by_an_async_app(
             assert stop.rule == case.rule
         assert outcomes[-1].rule == case.rule
         is_valid(await bare.aget_state(THREAD))
+        world.step_rule = ""
         state = await guarded.ainvoke(NEXT, THREAD)
         is_valid(await bare.aget_state(THREAD))
     assert state["messages"][-1].content == "Here I am."

@@ -18,14 +18,14 @@ LOOK_UP = Reply(tool_calls=(ToolCallReply("look_up", {"order": "7"}),))
 class Tool:
     """A tool that counts how often it really ran."""
 
-    def __init__(self, answer: Callable[[int], str] = lambda times: "nothing found") -> None:
+    def __init__(self, answer: Callable[[int], str] | None = None) -> None:
         self.times = 0
         self._answer = answer
 
     def look_up(self, order: str) -> str:
         """Look an order up."""
         self.times += 1
-        return self._answer(self.times)
+        return self._answer(self.times) if self._answer is not None else "nothing found"
 
 
 def for_ever(request: Request) -> Reply:

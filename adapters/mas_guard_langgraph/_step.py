@@ -1,0 +1,62 @@
+"""The rules around a step: asked before and after each activation of an agent, where any rule asks to be.
+
+A node is an agent from the start where it holds a graph or is declared one, else from its first model call on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from mas_guard.adapter import CallOutcome, GuardStopped, Step, StepScope, guard_step, guard_step_async
+from mas_guard_langgraph._frame import Frame
+from mas_guard_langgraph._translate import text_of
+
+
+def is_judged(frame: Frame, task: Any) -> bool:
+    """True where *task* activates a known agent and some rule judges steps."""
+    plugins = frame.run.engine.plugins
+    return bool(plugins.before_step or plugins.after_step) and task.name in frame.agents
+
+
+def judged(frame: Frame, task: Any, scope: StepScope, send: Callable[[], Any]) -> Any:
+    """Carry *task* out between the rules."""
+    done = []
+
+    def run() -> Any:
+        value = send()
+        done.append(True)
+        return value
+
+    try:
+        return guard_step(frame.run, Step(task.name, task.id), scope, run, lambda _: _output(task))
+    except GuardStopped:
+        if not done:
+            raise
+        return None  # what the agent gave is kept; the stop is met when the superstep is committed
+
+
+async def judged_async(frame: Frame, task: Any, scope: StepScope, send: Callable[[], Awaitable[Any]]) -> Any:
+    """As `judged`."""
+    done = []
+
+    async def run() -> Any:
+        value = await send()
+        done.append(True)
+        return value
+
+    try:
+        return await guard_step_async(frame.run, Step(task.name, task.id), scope, run, lambda _: _output(task))
+    except GuardStopped:
+        if not done:
+            raise
+        return None
+
+
+def _output(task: Any) -> CallOutcome:
+    """What a step gave: the text of the last message that it wrote."""
+    for _, value in reversed(task.writes):
+        last = value[-1] if isinstance(value, list) and value else value
+        if hasattr(last, "content"):
+            return CallOutcome(text_of(last.content))
+    return CallOutcome()
