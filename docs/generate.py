@@ -57,7 +57,6 @@ HOW_VALUES_ARE_WRITTEN = {
 }
 
 WITHOUT_EFFECT = {
-    "BUDGETS__": "Not read yet by `mas_guard.group(…)`: give the group its limits in code.",
     "CONFIDENCE_THRESHOLD": "Nothing states a confidence yet, so this has no effect.",
     "UNKNOWN_CONFIDENCE": "Nothing states a confidence yet, so this has no effect.",
     "STORE_TIMEOUT": "No effect with `memory://`, the only built-in store of this version.",

@@ -152,9 +152,10 @@ async def drive_async(
 
 
 def drive_stream(
-    flow: Flow, send: Callable[[], Iterator[Any]], collector: Collector, errors: InternalErrors
+    flow: Flow, send: Callable[[], Iterator[Any]], collector: Collector | None, errors: InternalErrors
 ) -> Generator[Any, None, Answer | None]:
-    """Drive *flow* around a stream. The context holds the flow's scope only while the stream is asked."""
+    """Drive *flow* around a stream, which *collector* reads. The context holds the flow's scope only while the
+    stream is asked."""
     try:
         effect = _advance(flow, None, errors, first=True)
         while isinstance(effect, Wait):
@@ -165,9 +166,13 @@ def drive_stream(
     if not isinstance(effect, Proceed):
         return effect
     stream: Iterator[Any] | None = None
+    # Bound once: this loop runs for every chunk of every stream.
+    entering = [(variable.set, value) for variable, value in effect.scope]
+    leaving = [variable.reset for variable, _ in effect.scope]
+    expired = effect.expired
     try:
         while True:
-            tokens = [(variable, variable.set(value)) for variable, value in effect.scope]
+            tokens = [enter(value) for enter, value in entering]
             try:
                 if stream is None:
                     stream = iter(send())
@@ -175,11 +180,11 @@ def drive_stream(
             except StopIteration:
                 break
             finally:
-                for variable, token in reversed(tokens):
-                    variable.reset(token)
-            if _collect(collector, chunk, errors):
+                for leave, token in zip(leaving, tokens, strict=True):
+                    leave(token)
+            if collector is None or _collect(collector, chunk, errors):
                 yield chunk
-            if effect.expired is not None and (error := effect.expired()) is not None:
+            if expired is not None and (error := expired()) is not None:
                 raise error
     except BaseException as error:
         try:
@@ -194,7 +199,7 @@ def drive_stream(
 async def drive_stream_async(
     flow: Flow,
     send: Callable[[], AsyncIterator[Any]],
-    collector: Collector,
+    collector: Collector | None,
     errors: InternalErrors,
     on_answer: Callable[[Answer], Any] | None = None,
 ) -> AsyncIterator[Any]:
@@ -224,7 +229,7 @@ async def drive_stream_async(
             finally:
                 for variable, token in reversed(tokens):
                     variable.reset(token)
-            if _collect(collector, chunk, errors):
+            if collector is None or _collect(collector, chunk, errors):
                 yield chunk
             if effect.expired is not None and (error := effect.expired()) is not None:
                 raise error
@@ -323,12 +328,12 @@ def _read_error(read: Reader, error: BaseException) -> CallOutcome:
     return CallOutcome(error=error, usage=usage_of_error(error))
 
 
-def _stream_outcome(collector: Collector, error: BaseException | None) -> CallOutcome:
+def _stream_outcome(collector: Collector | None, error: BaseException | None) -> CallOutcome:
     from dataclasses import replace
 
     from mas_guard.adapter import usage_of_error
 
-    outcome = collector.outcome()
+    outcome = collector.outcome() if collector is not None else CallOutcome()
     if error is None:
         return outcome
     usage = outcome.usage if outcome.usage.known else usage_of_error(error)

@@ -177,6 +177,11 @@ class Run:
             nano_usd=_part(limits.nano_usd, share),
         )
 
+    def may_be_late(self) -> bool:
+        """False while more of the deadline is left than any owner's share: the cheap question first."""
+        limit = self.clock.limit
+        return limit is not None and limit - self.clock.elapsed <= limit * self.policy.owner_reserve
+
     def time_left(self, *, concluding: bool = False) -> float | None:
         """Seconds of active time left; the owner's share of the deadline is set aside for others."""
         limit = self.clock.limit

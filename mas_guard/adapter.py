@@ -40,7 +40,7 @@ from mas_guard._flow import (
 from mas_guard._flow import attempt as count_attempt
 from mas_guard._flow import lost_attempt as charge_lost_attempt
 from mas_guard._run import Run, StepScope, current_run, current_step
-from mas_guard.errors import GuardStopped, UnsupportedVersion
+from mas_guard.errors import DeadlineExceeded, GuardStopped, UnsupportedVersion
 from mas_guard.hookspecs import hookimpl
 from mas_guard.patching import Patch, PatchSet
 from mas_guard.prices import exact_counter, input_bound
@@ -245,7 +245,9 @@ def usage_of_error(error: BaseException) -> Usage:
     status = getattr(error, "status_code", None)
     if isinstance(status, int) and status >= 400:
         return Usage(0, 0)
-    return Usage(0, 0) if isinstance(error, GuardStopped) else Usage()
+    # A call that our own deadline cut was under way: the provider may bill it whole.
+    refused_unsent = isinstance(error, GuardStopped) and not isinstance(error, DeadlineExceeded)
+    return Usage(0, 0) if refused_unsent else Usage()
 
 
 def guard_call(run: Run, call: Call, send: Callable[[], Any], read: Reader) -> Any:

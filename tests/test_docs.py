@@ -25,6 +25,7 @@ from pathlib import Path
 import pytest
 
 import mas_guard
+from mas_guard.config import SETTINGS, reference
 from mas_guard.testing import ModelServer, Reply, Request, call, text
 
 ROOT = Path(__file__).parent.parent
@@ -181,6 +182,13 @@ def test_the_reference_is_what_the_code_says() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_every_setting_has_meaning_unit_default_and_an_example() -> None:
+    figures = ("integer", "money", "price", "share", "duration")
+    for setting, row in zip(SETTINGS, reference(), strict=True):
+        assert row["meaning"] and row["default"] and row["example"], row["key"]
+        assert row["unit"] or setting.kind not in figures, row["key"]
 
 
 def test_no_page_loads_anything_from_elsewhere() -> None:

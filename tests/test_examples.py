@@ -77,6 +77,8 @@ def test_the_demo_shows_both_sides_and_fits_the_page() -> None:
     assert "no answer but a traceback" in done.stdout
     assert "6 of 50 disputes checked" in " ".join(done.stdout.split())
     assert max(map(len, done.stdout.splitlines())) <= 100
+    excerpt = (ROOT / "README.md").read_text("utf-8").split("```")[1]
+    assert [line for line in excerpt.splitlines() if line not in done.stdout] == []
 
 
 def test_the_demo_apps_know_nothing_of_the_guard() -> None:

@@ -54,7 +54,7 @@ class LangGraphAdapter(Adapter):
 
     def arm(self, guard: Guard) -> None:
         """Put the seams in."""
-        from mas_guard_langgraph import _callback, _patches
+        from mas_guard_langgraph import _patches
 
         self._guard = guard
         if not self._patches:
@@ -64,7 +64,6 @@ class LangGraphAdapter(Adapter):
             for patches in self._patches:
                 patches.apply()
                 done.append(patches)
-            _callback.put_in()
         except BaseException:
             for patches in done:
                 patches.remove()
@@ -72,9 +71,6 @@ class LangGraphAdapter(Adapter):
 
     def disarm(self) -> list[str]:
         """Take the seams back and forget the marks."""
-        from mas_guard_langgraph import _callback
-
-        _callback.take_out()
         left = [seam for patches in self._patches for seam in patches.remove()]
         self.marks = weakref.WeakKeyDictionary()
         return left

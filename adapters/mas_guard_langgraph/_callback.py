@@ -1,18 +1,20 @@
 """The net under the chat models' entries: calls that go round them are still refused, counted and charged.
 
 A class that overrides `generate` whole, a text-completion model, or a chat model's own event stream fires LangChain's
-callbacks without passing an entry that we wrap. `register_configure_hook` puts this handler into every callback
-manager, also in raw threads. It can refuse such a call before it is sent, but neither cap, brief nor time it.
+callbacks without passing an entry that we wrap. A handler in the callback manager can refuse such a call before it is
+sent, but neither cap, brief nor time it. `register_configure_hook` would put it into every manager and so into every
+step of every node, at several microseconds each; it is added where a model call starts, and only to one that went
+round the entries.
 """
 
 from __future__ import annotations
 
-from contextvars import ContextVar
+import functools
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
-from langchain_core.tracers import context
 
 from mas_guard.adapter import (
     Answer,
@@ -25,7 +27,6 @@ from mas_guard.adapter import (
     usage_of_error,
 )
 from mas_guard_langgraph import _chat_model, _translate
-from mas_guard_langgraph._frame import current_task
 
 
 class NetHandler(BaseCallbackHandler):
@@ -66,11 +67,8 @@ class NetHandler(BaseCallbackHandler):
 
     def _start(self, batches: list[list[Any]], run_id: UUID, keywords: dict[str, Any]) -> None:
         run = current_run.get()
-        if run is None or _chat_model.entered.get() is not None:
+        if run is None:
             return
-        task = current_task.get()
-        if task is not None:
-            task[0].made_model_call(task[1].name)
         step = current_step.get()
         parameters = dict(keywords.get("invocation_params") or {})
         call = _translate.model_call(None, batches, parameters, step.agent if step is not None else "")
@@ -81,22 +79,16 @@ class NetHandler(BaseCallbackHandler):
             raise run.raised()
 
 
-_hook: Any = None
+_handler = NetHandler()
 
 
-def put_in() -> None:
-    """Register the handler, once per process."""
-    global _hook
-    if _hook is None:
-        before = list(context._configure_hooks)
-        variable: ContextVar[Any] = ContextVar("mas_guard_langgraph_net", default=NetHandler())
-        context.register_configure_hook(variable, inheritable=True)
-        _hook = next(hook for hook in context._configure_hooks if hook not in before)
+def make_start(original: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap `on_chat_model_start` or `on_llm_start` of a synchronous or asynchronous callback manager."""
 
+    @functools.wraps(original)
+    def start(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        if current_run.get() is not None and _chat_model.entered.get() is None and _handler not in self.handlers:
+            self.add_handler(_handler, inherit=False)
+        return original(self, *arguments, **keywords)
 
-def take_out() -> None:
-    """Leave LangChain's hooks as they were."""
-    global _hook
-    if _hook is not None and _hook in context._configure_hooks:
-        context._configure_hooks.remove(_hook)
-    _hook = None
+    return start

@@ -29,7 +29,6 @@ from mas_guard.adapter import (
     outside_run,
 )
 from mas_guard_langgraph import _translate
-from mas_guard_langgraph._frame import current_task
 
 entered: ContextVar[Any] = ContextVar("mas_guard_langgraph_model", default=None)
 _generating: ContextVar[ModelCall | None] = ContextVar("mas_guard_langgraph_generating", default=None)
@@ -162,9 +161,6 @@ def _unguarded(run: Run | None, model: Any) -> None:
 
 
 def _begin(run: Run, model: Any, batches: Any, keywords: dict[str, Any]) -> ModelCall:
-    task = current_task.get()
-    if task is not None:
-        task[0].made_model_call(task[1].name)
     step = current_step.get()
     return _translate.model_call(model, batches, keywords, step.agent if step is not None else "")
 

@@ -82,18 +82,21 @@ class Frame:
             return self.scopes.get(agent)
         else:
             scope = StepScope(run, name, task.id, None)
-        timeout = run.policy.agent_step_timeout(name)
+        timeout = run.policy.agent_step_timeout(name) if run.policy.agents else run.policy.step_timeout
         if timeout is not None:
             scope.start_clock(timeout)
         self.scopes[name] = scope
         return scope
 
-    def made_model_call(self, node: str) -> None:
-        """A node that calls a model is an agent; inside another agent's graph only declared ones are."""
-        if node in self.agents or not self.root or not self.graph.may_be_agent(node):
+    def know_agents_of(self, tasks: list[Any]) -> None:
+        """A node in whose name a model was called is an agent; in an inner graph only declared ones are."""
+        if not self.root:
             return
-        with self.lock:
-            self.agents.add(node)
+        acting = self.run.agents
+        for task in tasks:
+            name = task.name
+            if name in acting and name not in self.agents and self.graph.may_be_agent(name):
+                self.agents.add(name)
 
     def know_agents_again(self) -> None:
         """After a resume: agents that the run knew are agents again."""
@@ -110,7 +113,10 @@ class Frame:
             run.set_owner(names[0])
 
     def _owner_has_model(self) -> bool:
-        return self.run.owner in self.agents and self.run.owner in self.graph.nodes
+        owner = self.run.owner
+        if owner not in self.graph.nodes:
+            return False
+        return owner in self.agents or (owner in self.run.agents and self.graph.may_be_agent(owner))
 
     def _other_agents(self) -> bool:
         owner = self.run.owner

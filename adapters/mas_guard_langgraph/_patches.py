@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mas_guard.adapter import Patch, PatchSet
-from mas_guard_langgraph import _chat_model, _checkpoint, _openai_stream, _pregel, _superstep, _task, _tool
+from mas_guard_langgraph import _callback, _chat_model, _checkpoint, _openai_stream, _pregel, _superstep, _task, _tool
 
 if TYPE_CHECKING:
     from mas_guard_langgraph._adapter import LangGraphAdapter
@@ -54,6 +54,11 @@ def patch_sets(adapter: LangGraphAdapter) -> tuple[PatchSet, ...]:
                     "langchain_core.callbacks.manager",
                     "CallbackManagerForLLMRun.on_llm_new_token",
                     _chat_model.make_new_token,
+                ),
+                *(
+                    Patch("langchain_core.callbacks.manager", f"{manager}.{start}", _callback.make_start)
+                    for manager in ("CallbackManager", "AsyncCallbackManager")
+                    for start in ("on_chat_model_start", "on_llm_start")
                 ),
                 Patch("langchain_core.tools.base", "BaseTool.run", _tool.make_run),
                 Patch("langchain_core.tools.base", "BaseTool.arun", _tool.make_arun),

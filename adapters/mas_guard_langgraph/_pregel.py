@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from mas_guard.adapter import (
-    CallOutcome,
     Run,
     StepScope,
     current_run,
@@ -28,16 +27,6 @@ if TYPE_CHECKING:
     from mas_guard_langgraph._adapter import LangGraphAdapter, Mark
 
 Make = Callable[..., Any]
-
-
-class _NothingToRead:
-    """A run's stream is passed on unread: its outcome comes from the run itself."""
-
-    def add(self, chunk: Any) -> bool:
-        return True
-
-    def outcome(self) -> CallOutcome:
-        return CallOutcome()
 
 
 def make_stream(adapter: LangGraphAdapter, original: Make) -> Make:
@@ -65,7 +54,7 @@ def make_stream(adapter: LangGraphAdapter, original: Make) -> Make:
             drive_stream(
                 flow,
                 lambda: original(self, input, config, **keywords),
-                _NothingToRead(),
+                None,
                 run.engine.plugins.errors,
             ),
         )
@@ -98,7 +87,7 @@ def make_astream(adapter: LangGraphAdapter, original: Make) -> Make:
             drive_stream_async(
                 flow,
                 lambda: original(self, input, config, **keywords),
-                _NothingToRead(),
+                None,
                 run.engine.plugins.errors,
             ),
         )

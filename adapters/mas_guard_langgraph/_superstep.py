@@ -45,13 +45,15 @@ def make_after_tick(original: Callable[..., Any]) -> Callable[..., Any]:
 def _route(frame: Frame, loop: Any) -> None:
     run = frame.run
     tasks = list(loop.tasks.values())
-    if run.stop is None:
+    if run.stop is None and run.may_be_late():
         try:
             check_time(run, None, concluding=False)
         except Stopped:
             pass
     if run.stop is None:
-        _pass_control(frame, tasks)
+        frame.know_agents_of(tasks)
+        if frame.agents:
+            _pass_control(frame, tasks)
     if run.stop is not None and run.policy.mode == "enforce":
         if run.stop.phase == "latched" and settle(frame, loop, tasks):
             return
@@ -60,7 +62,7 @@ def _route(frame: Frame, loop: Any) -> None:
 
 def _pass_control(frame: Frame, tasks: list[Any]) -> None:
     graph = frame.graph
-    for task in tasks:
+    for task in tasks if frame.pending else ():
         name = task.name
         if name in frame.pending and name in frame.agents:
             # It was not known to be an agent when control came to it: the hop is counted now.

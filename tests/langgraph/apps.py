@@ -11,7 +11,7 @@ from langchain_core.messages import ToolMessage
 from langchain_core.tools import tool as as_tool
 from langchain_openai import ChatOpenAI
 from langgraph.graph import END, START, MessagesState, StateGraph
-from langgraph.types import Send
+from langgraph.types import Command, Send, interrupt
 from langgraph_supervisor import create_supervisor
 from langgraph_swarm import create_handoff_tool, create_swarm
 
@@ -168,4 +168,19 @@ def hand_made_async(url: str, *tools: Callable[..., Any], checkpointer: Any = No
         "ask", lambda state: "carry_out" if state["messages"][-1].tool_calls else END, ["carry_out", END]
     )
     graph.add_edge("carry_out", "ask")
+    return graph.compile(checkpointer=checkpointer)
+
+
+def interrupt_chat(url: str, *, checkpointer: Any) -> Any:
+    """A chat that takes its user's messages by `interrupt()`, until one says bye; two agents answer."""
+
+    def human(state: MessagesState) -> Command[Any]:
+        said = interrupt("Your message?")
+        return Command(goto=END if said == "bye" else "desk", update={"messages": [("user", said)]})
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("desk", two_with_tools(url))
+    graph.add_node("human", human, destinations=("desk", END))
+    graph.add_edge(START, "desk")
+    graph.add_edge("desk", "human")
     return graph.compile(checkpointer=checkpointer)

@@ -24,15 +24,15 @@ THREAD = {"configurable": {"thread_id": "7"}}
 NEXT = {"messages": [("user", "And now?")]}
 
 
-class NoSecondStep:
+class OneStepIsEnough:
     """A user's own rule."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._begun = 0
 
-    def _verdict(self) -> mas_guard.Verdict | None:
-        if self._begun < 2:
+    def _verdict(self, steps: int) -> mas_guard.Verdict | None:
+        if self._begun < steps:
             return None
         error = mas_guard.OwnershipConflict("one step is enough")
         return mas_guard.Verdict("deny", "ownership", "stop", str(error), stop=error)
@@ -40,11 +40,11 @@ class NoSecondStep:
     @mas_guard.hookimpl
     def mas_guard_before_step(self, step: Any, run: Any) -> mas_guard.Verdict | None:
         self._begun += 1
-        return self._verdict() if self._world.step_rule == "before" else None
+        return self._verdict(2) if self._world.step_rule == "before" else None
 
     @mas_guard.hookimpl
     def mas_guard_after_step(self, step: Any, output: Any, run: Any) -> mas_guard.Verdict | None:
-        return self._verdict() if self._world.step_rule == "after" else None
+        return self._verdict(1) if self._world.step_rule == "after" else None
 
 
 class World:
@@ -199,7 +199,7 @@ def test_the_next_message_is_accepted(
 ) -> None:
     outcomes: list[mas_guard.Outcome] = []
     vars(world).update(case.world)
-    guard.register(NoSecondStep(world))
+    guard.register(OneStepIsEnough(world))
     with sync_saver(saver, tmp_path) as kept:
         bare = BUILDS[app](world.url, world.look_up, checkpointer=kept)
         guarded = guard.wrap(bare, on_limit=on_limit, on_outcome=outcomes.append, **case.settings)
@@ -225,7 +225,7 @@ async def test_the_next_message_is_accepted_by_an_async_app(
 ) -> None:
     outcomes: list[mas_guard.Outcome] = []
     vars(world).update(case.world)
-    guard.register(NoSecondStep(world))
+    guard.register(OneStepIsEnough(world))
     async with async_saver(saver, tmp_path) as kept:
         bare = BUILDS[app](world.url, world.look_up, checkpointer=kept)
         guarded = guard.wrap(bare, on_limit=on_limit, on_outcome=outcomes.append, **case.settings)
