@@ -124,6 +124,10 @@ def _outcome(run: Run, result: CallOutcome, state: Callable[[], Any]) -> Outcome
         status, partial = "aborted", state()
         reason = _why_aborted(error)
         envelope = Envelope("failed", None, None, reason)
+    elif run.failed_agents:
+        status, rule = "partial", "budget"
+        reason = f"ended by a limit of its own: {', '.join(dict.fromkeys(run.failed_agents))}"
+        envelope = Envelope("partial", None, None, reason)
     elif run.cut_by_cap:
         status, rule = "partial", "budget"
         reason = "a reply was cut by the guard's output cap"

@@ -9,7 +9,7 @@ from mas_guard._drivers import Effect, Wait
 from mas_guard._run import Run, StepScope
 from mas_guard.errors import BudgetExceeded
 from mas_guard.ledger import Account, Ask, Grant, Refusal
-from mas_guard.prices import ModelFacts, cost, model_facts
+from mas_guard.prices import ModelFacts, cost, input_bound, model_facts
 from mas_guard.types import NANO_USD_PER_USD, ZERO, Amounts, Call, CallOutcome, ModelCall, ToolCall, Usage
 
 OUTPUT_FLOOR = 1024  # tokens; a smaller share of what is left is not worth a call while more is to be had
@@ -17,6 +17,7 @@ LEAST_OUTPUT = 16  # tokens; some interfaces refuse a smaller cap
 OUTPUT_SHARE = 4  # a call's output may hold a quarter of what is not yet settled
 UNDISPATCHED_LEASE = 60.0  # seconds from grant to sending
 DISPATCHED_LEASE = 900.0  # seconds until a call that nobody settled is charged in full
+PER_NOTE = 16  # tokens; role and delimiters around a message that the guard adds
 LONG_WAIT = 1.0  # seconds; a longer wait is an event
 
 
@@ -125,17 +126,25 @@ def reserve(
     if wants_money and (facts is None or not facts.priced) and not run.engine.plugins.has_price_hook:
         return Refusal(accounts[0], "nano_usd", 0, 0, 0, -1, False)
     wanted = _output_wanted(run, call, facts, accounts)
+    told = _notes_bound(call)
     found = yield from _hold(
-        run, call, facts, _ask(run, call, facts, accounts, keep, inside, wanted, call.input_bound)
+        run, call, facts, _ask(run, call, facts, accounts, keep, inside, wanted, call.input_bound + told)
     )
     if isinstance(found, Refusal) and found.unit in ("tokens", "nano_usd") and call.count_exactly is not None:
         exact = call.count_exactly()
         if exact is not None and exact < call.input_bound:
             call.input_bound = exact
             found = yield from _hold(
-                run, call, facts, _ask(run, call, facts, accounts, keep, inside, wanted, exact)
+                run, call, facts, _ask(run, call, facts, accounts, keep, inside, wanted, exact + told)
             )
     return found
+
+
+def _notes_bound(call: ModelCall) -> int:
+    """An upper bound, in tokens, of what the guard itself adds to the request: briefs and redirects."""
+    if not call.notes:
+        return 0
+    return call.requests * sum(input_bound(note) + PER_NOTE for note in call.notes)
 
 
 def _accounts(run: Run, scope: StepScope | None, concluding: bool) -> tuple[Account, ...]:

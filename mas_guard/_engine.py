@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from mas_guard._plugins import Plugins
+from mas_guard._resuming import TopUps
 from mas_guard.errors import ConfigError, GuardStopped
 from mas_guard.ledger import Ledger, MemoryLedger
 from mas_guard.records import EVENT_VERSION, EventSink
 from mas_guard.rules import BUILT_IN_RULES
-from mas_guard.types import ZERO, Amounts, Call, CallOutcome, Limits, Verdict
+from mas_guard.types import Amounts, Call, CallOutcome, Limits, Verdict
 
 if TYPE_CHECKING:
     from mas_guard._budget import Booking
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("mas_guard")
 
+NO_TOP_UPS = TopUps()
 REMEMBERED_RUNS = 1000  # finished runs whose accounts take a late call; older ones are closed
 
 
@@ -47,7 +49,7 @@ class Engine:
         self._sinks: dict[str, EventSink] = {}
         self._lock = threading.Lock()
         self._finished: OrderedDict[str, Run] = OrderedDict()
-        self._top_ups: dict[str, tuple[Amounts, int]] = {}
+        self._top_ups: dict[str, TopUps] = {}
 
     def _open_store(self, url: str) -> Ledger:
         scheme = url.split("://", 1)[0]
@@ -192,27 +194,38 @@ class Engine:
         with self._lock:
             return self._finished.get(run_id)
 
-    def top_up(self, run: Run, amounts: Amounts, *, hops: int = 0) -> None:
+    def top_up(self, run: Run, amounts: Amounts, *, hops: int = 0, seconds: float = 0.0) -> None:
         """Raise *run*'s limits; a resume of it picks this up, and so does the run if it is still going."""
         with self._lock:
-            before, before_hops = self._top_ups.get(run.id, (ZERO, 0))
-            self._top_ups[run.id] = (before.plus(amounts), before_hops + hops)
+            self._top_ups[run.id] = self.top_ups(run.id).plus(amounts, hops, seconds)
         self.apply_top_ups(run)
         with run.lock:
             run.stop = None
-        self.event(run, "top_up", figures={**amounts._asdict(), "hops": hops})
+        self.event(run, "top_up", figures={**amounts._asdict(), "hops": hops, "seconds": seconds})
+
+    def top_ups(self, run_id: str) -> TopUps:
+        """What the run's limits were raised by so far."""
+        return self._top_ups.get(run_id, NO_TOP_UPS)
+
+    def know_top_ups(self, run_id: str, saved: TopUps) -> None:
+        """Take over what another process has topped up; of the two the later state counts."""
+        with self._lock:
+            if saved.times > self.top_ups(run_id).times:
+                self._top_ups[run_id] = saved
 
     def apply_top_ups(self, run: Run) -> None:
         """Set *run*'s limits to its policy's plus every top-up."""
-        amounts, hops = self._top_ups.get(run.id, (ZERO, 0))
+        found = self.top_ups(run.id)
         limits = Limits(
             *(
                 None if limit is None else limit + more
-                for limit, more in zip(run.policy.budget.limits, amounts, strict=True)
+                for limit, more in zip(run.policy.budget.limits, found.amounts, strict=True)
             )
         )
         run.limits = limits
-        run.extra_hops = hops
+        run.extra_hops = found.hops
+        if run.policy.deadline is not None:
+            run.clock.limit = run.policy.deadline + found.seconds
         if run.policy.mode == "enforce":
             self.ledger.set_limits(run.account, limits)
 

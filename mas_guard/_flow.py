@@ -7,7 +7,7 @@ covers its worst case, sent, and settled at what it really used. Drivers live in
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, NoReturn
 
 from mas_guard._budget import Booking, book_observed, refusal_error, reserve
 from mas_guard._conclusion import brief_for, take_conclusion
@@ -42,7 +42,9 @@ def call_flow(run: Run, call: Call) -> Flow:
     """One model or tool call."""
     concluding = False
     if run.stop is not None and run.policy.mode == "enforce":
-        concluding = isinstance(call, ModelCall) and run.stop.take_concluding_call()
+        concluding = (
+            isinstance(call, ModelCall) and acts_for_owner(run, call) and run.stop.take_concluding_call()
+        )
         if not concluding:
             if isinstance(call, ToolCall):
                 return Answer(NOT_EXECUTED, run.stop.error.rule)
@@ -59,6 +61,8 @@ def call_flow(run: Run, call: Call) -> Flow:
     else:
         assert isinstance(call, ModelCall)
         call.concluding = True
+        if expired(run, scope, concluding=True) is not None:
+            give_up_conclusion(run, "no time was left for the owner's concluding turn")
         call.notes.append(brief_for(run).text)
 
     if isinstance(call, ModelCall):
@@ -68,7 +72,7 @@ def call_flow(run: Run, call: Call) -> Flow:
         verdict = judge(run, run.engine.plugins.before_call, call)
         if verdict is not None:
             if verdict.action == "stop":
-                run.latch(verdict.stop)
+                run.latch(stop_of(verdict))
                 run.engine.record_stop(run)
                 if isinstance(call, ToolCall):
                     return Answer(NOT_EXECUTED, verdict.rule)
@@ -80,18 +84,24 @@ def call_flow(run: Run, call: Call) -> Flow:
     outer = live_call.get()
     booking: Booking | None = None
     if run.policy.mode == "enforce" and run.policy.rule_mode("budget") == "enforce":
-        found = yield from reserve(run, call, scope, outer.inside if outer else frozenset(), concluding)
-        while isinstance(found, Booking) and not found.dispatch():
+        inside = outer.inside if outer is not None else frozenset()
+        found = yield from reserve(run, call, scope, inside, concluding)
+        while True:
+            # A stop latched, or a deadline passed, while this call waited is met here: nothing is sent after it.
+            answer = stopped_meanwhile(run, call, scope, concluding, found)
+            if answer is not None:
+                return answer
+            if not isinstance(found, Booking) or found.dispatch():
+                break
             # The hold's lease ended between the grant and now: what it held is gone, so it is asked for again.
-            found = yield from reserve(run, call, scope, outer.inside if outer else frozenset(), concluding)
+            found = yield from reserve(run, call, scope, inside, concluding)
         if not isinstance(found, Booking):
             if concluding:
-                assert run.stop is not None
-                run.stop.next_action("the owner's concluding call does not fit the budget")
-                raise run.raised()
+                give_up_conclusion(run, "the owner's concluding call does not fit the budget")
             error = refusal_error(run, call, found, scope)
             if scope is not None and found.account is scope.account:
                 scope.stopped = error
+                run.failed_agents.append(scope.agent)
                 run.engine.event(run, "agent_budget", agent=scope.agent, rule="budget", reason=str(error))
             else:
                 run.latch(error)
@@ -100,12 +110,6 @@ def call_flow(run: Run, call: Call) -> Flow:
                 return Answer(NOT_EXECUTED, "budget")
             raise run.raised(error)
         booking = found
-        # A stop latched while this call waited is met here: nothing is sent after it.
-        if run.stop is not None and not concluding:
-            booking.release()
-            if isinstance(call, ToolCall):
-                return Answer(NOT_EXECUTED, run.stop.error.rule)
-            raise run.raised()
 
     live = LiveCall(run, call, booking, outer)
     outcome: CallOutcome = yield Proceed(
@@ -124,6 +128,57 @@ def call_flow(run: Run, call: Call) -> Flow:
     return None
 
 
+def acts_for_owner(run: Run, call: ModelCall) -> bool:
+    """True where *call* is the owner's, or is made within one of its activations, or nobody's in particular."""
+    if not call.agent or call.agent == run.owner:
+        return True
+    scope = current_step.get()
+    while scope is not None and scope.agent != run.owner:
+        scope = scope.outer
+    return scope is not None
+
+
+def give_up_conclusion(run: Run, reason: str) -> NoReturn:
+    """The concluding call was taken and cannot be sent: the next action follows."""
+    assert run.stop is not None
+    run.stop.next_action(reason)
+    raise run.raised()
+
+
+def stopped_meanwhile(
+    run: Run, call: Call, scope: StepScope | None, concluding: bool, found: Booking | Refusal
+) -> Answer | None:
+    """Give *found* back and raise, or answer, where the call may not be sent any more."""
+    try:
+        if concluding:
+            if expired(run, scope, concluding=True) is not None:
+                give_up_conclusion(run, "no time was left for the owner's concluding turn")
+            return None
+        if run.stop is None:
+            check_time(run, scope, concluding=False)
+            if scope is None or scope.stopped is None:
+                return None
+            stop = scope.stopped
+        else:
+            stop = run.stop.error
+        if isinstance(call, ModelCall):
+            raise run.raised(stop)
+    except GuardStopped:
+        if isinstance(found, Booking):
+            found.release()
+        raise
+    if isinstance(found, Booking):
+        found.release()
+    return Answer(NOT_EXECUTED, stop.rule)
+
+
+def stop_of(verdict: Verdict) -> GuardStopped:
+    """The error of a verdict that ends the run; a rule need not bring one of its own."""
+    if isinstance(verdict.stop, GuardStopped):
+        return verdict.stop
+    return GuardStopped(verdict.reason or f"The rule {verdict.rule!r} ended the run.", rule=verdict.rule)
+
+
 def handoff_flow(run: Run, handoff: Handoff) -> Flow:
     """Control passing from one agent to others; an `Answer` means that it does not."""
     if run.stop is not None:
@@ -131,16 +186,18 @@ def handoff_flow(run: Run, handoff: Handoff) -> Flow:
     for agent in (handoff.source, *handoff.targets):
         agent_is_known(run, agent)
     plugins = run.engine.plugins
-    verdict = judge(run, plugins.before_handoff, handoff)
-    if verdict is not None:
-        plugins.tell(plugins.after_handoff, handoff, "denied", run)
-        if verdict.action == "stop":
-            run.latch(verdict.stop)
-            run.engine.record_stop(run)
-        return Answer(verdict.message or verdict.reason, verdict.rule)
-    if handoff.kind == "transfer":
-        with run.lock:
-            run.hops += 1
+    counted = False
+    while not counted:
+        hops = run.hops
+        verdict = judge(run, plugins.before_handoff, handoff)
+        if verdict is not None:
+            plugins.tell(plugins.after_handoff, handoff, "denied", run)
+            if verdict.action == "stop":
+                run.latch(stop_of(verdict))
+                run.engine.record_stop(run)
+            return Answer(verdict.message or verdict.reason, verdict.rule)
+        # Judged again where another thread's hop came in between: two must not both be the last one.
+        counted = handoff.kind != "transfer" or run.take_hop(hops)
     for target in handoff.targets:
         run.visit(target)
     yield Proceed()
@@ -162,14 +219,14 @@ def step_flow(run: Run, step: Step, scope: StepScope) -> Flow:
     if plugins.before_step:
         verdict = judge(run, plugins.before_step, step)
         if verdict is not None and verdict.action == "stop":
-            run.latch(verdict.stop)
+            run.latch(stop_of(verdict))
             run.engine.record_stop(run)
             raise run.raised()
     outcome: CallOutcome = yield Proceed(scope=((current_step, scope), (current_run, run)))
     if plugins.after_step:
         verdict = judge(run, plugins.after_step, step, outcome)
         if verdict is not None and verdict.action == "stop":
-            run.latch(verdict.stop)
+            run.latch(stop_of(verdict))
             run.engine.record_stop(run)
             raise run.raised()
     return None
@@ -294,7 +351,8 @@ def _charge_more(live: LiveCall, amounts: Amounts) -> None:
     if live.booking is None:
         run.ledger.charge((run.account,), amounts, run.next_hold())
         return
-    if run.stop is not None and run.stop.phase == "latched":
+    concluding = isinstance(live.call, ModelCall) and live.call.concluding
+    if run.stop is not None and not concluding:
         raise run.raised()
     found = run.ledger.reserve_fitting(Ask(run.next_hold(), run.accounts, amounts, keep=run.owner_share()))
     if isinstance(found, Refusal):

@@ -161,8 +161,11 @@ class Plugins:
             except Exception as error:  # a plugin's fault never breaks the app
                 self.errors.report(f"Hook {_name(hook)}", error)
                 continue
-            if verdict is not None:
+            if isinstance(verdict, Verdict):
                 yield verdict
+            elif verdict is not None:
+                told = TypeError(f"it returned {verdict!r}; a rule returns a mas_guard.Verdict or None")
+                self.errors.report(f"Hook {_name(hook)}", told)
 
     def adapters(self) -> list[Adapter]:
         """Every adapter that is installed, whether its framework is or not."""

@@ -18,6 +18,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from mas_guard._clock import ActiveClock
+from mas_guard._resuming import TopUps, stop_in_force, stop_record
 from mas_guard._stop import Stop
 from mas_guard.errors import GuardStopped, OwnershipConflict, passing_through
 from mas_guard.ledger import Account, Ledger
@@ -115,7 +116,9 @@ class Run:
         self.limits = policy.budget.limits
         self.extra_hops = 0
         self.cut_by_cap = False
+        self.failed_agents: list[str] = []
         self.suspended = False
+        self.took_input = False  # a human's input resumed it
         self.owner_has_model: Callable[[], bool] = lambda: False
         self.other_agents: Callable[[], bool] = lambda: False
         self._owner = owner or policy.owner or ""
@@ -205,6 +208,14 @@ class Run:
                 self.path.append(agent)
                 del self.path[:-PATH_LENGTH]
 
+    def take_hop(self, seen: int) -> bool:
+        """Count one hop; False where it was not the next one after *seen*."""
+        with self.lock:
+            if self.hops != seen:
+                return False
+            self.hops += 1
+            return True
+
     def latch(self, error: GuardStopped) -> Stop:
         """Latch *error* as what ended the run; the first one stays."""
         with self.lock:
@@ -240,15 +251,22 @@ class Run:
         )
 
     def top_up(
-        self, *, tokens: int = 0, model_calls: int = 0, tool_calls: int = 0, usd: float = 0, hops: int = 0
+        self,
+        *,
+        tokens: int = 0,
+        model_calls: int = 0,
+        tool_calls: int = 0,
+        usd: float = 0,
+        hops: int = 0,
+        seconds: float = 0,
     ) -> None:
         """Raise this run's limits and lift its stop, so that resuming goes on.
 
-        Arguments are what is added: tokens, calls, US dollars, hops. What has no limit stays unlimited.
+        Arguments are what is added: tokens, calls, US dollars, hops, seconds of active time. What has no limit
+        stays unlimited; without any argument only the stop is lifted.
         """
-        self.engine.top_up(
-            self, Amounts(tokens, model_calls, tool_calls, round(usd * 1_000_000_000)), hops=hops
-        )
+        amounts = Amounts(tokens, model_calls, tool_calls, round(usd * 1_000_000_000))
+        self.engine.top_up(self, amounts, hops=hops, seconds=seconds)
 
     def let_go_of_app(self) -> None:
         """Keep no object of the app alive once the run has ended: runs are remembered, apps are not."""
@@ -263,7 +281,6 @@ class Run:
 
     def snapshot(self) -> dict[str, Any]:
         """What a checkpoint must carry for the run to go on elsewhere, versioned."""
-        stop = self.stop
         return {
             "v": SNAPSHOT_VERSION,
             "id": self.id,
@@ -273,9 +290,9 @@ class Run:
             "owner": self._owner,
             "spent": list(self.spent()),
             "elapsed": round(self.clock.elapsed, 3),
-            "stop": None
-            if stop is None or stop.phase == "concluded"
-            else {"rule": stop.error.rule, "message": str(stop.error), "kind": type(stop.error).__name__},
+            "limits": self.limits_in_force(),
+            "stop": stop_record(self),
+            "top_ups": self.engine.top_ups(self.id).saved(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -286,6 +303,10 @@ class Run:
         missing = Amounts(*(max(0, theirs - mine) for theirs, mine in zip(saved, known, strict=True)))
         if any(missing):
             self.ledger.charge((self.account,), missing, f"{self.id}:restored:{os.urandom(16).hex()}")
+
+    def limits_in_force(self) -> list[Any]:
+        """Every limit as it stands now, top-ups included, for comparing with a checkpoint's."""
+        return [*self.limits, self.hop_limit, self.clock.limit]
 
     def restore_path(self, state: Mapping[str, Any]) -> None:
         """Take over hops, path and agents: all that a fork of an older checkpoint starts with."""
@@ -304,8 +325,11 @@ class Run:
         self.account = self.ledger.open(unused.scope.split(":", 1)[0] + f":{self.id}", self.limits)
         self.accounts = (self.account, *self.accounts[1:])
         self.ledger.close(unused)
+        self.engine.know_top_ups(self.id, TopUps.restored(state.get("top_ups")))
         self.engine.apply_top_ups(self)
+        stop = stop_in_force(self, state, human_input=human_input)
         self.restore(state)
+        self.took_input = self.took_input or human_input
         if human_input:
             self.hops = 0
             self.path = self.path[-1:]
@@ -313,8 +337,12 @@ class Run:
             self.clock = ActiveClock(
                 self.clock.limit, already=float(state.get("elapsed", 0)), now=self.engine.now
             )
-            if before is not None:
+            if before is not None and (stop is not None or not state.get("stop")):
                 self.rule_state = before.rule_state
+        if stop is not None:
+            stop.run = self
+            self.stop = Stop(stop, ())
+            self.stop.reason = "resumed without a raised limit"
         self.engine.event(self, "run_resumed", hops=self.hops, spent=self.spent()._asdict())
 
 

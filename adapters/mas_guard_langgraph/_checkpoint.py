@@ -146,6 +146,8 @@ def _started(frame: Frame, loop: Any) -> None:
         run.restore_path(saved)
     else:
         run.adopt(saved, human_input=answered)
+        frame.resumed_stopped = run.stop is not None
+        frame.refused = run.stop is not None
     frame.know_agents_again()
 
 
@@ -162,7 +164,9 @@ def _saved(loop: Any) -> dict[str, Any] | None:
         if isinstance(value, dict) and value.get("v") == 1:
             found.append(value)
     # Monotonic: of several records of one run the one that has spent most is the latest.
-    return max(found, key=lambda state: sum(state["spent"]), default=None)
+    return max(
+        found, key=lambda state: (sum(state["spent"]), state["elapsed"], state["stop"] is not None), default=None
+    )
 
 
 def _is_older(loop: Any) -> bool:

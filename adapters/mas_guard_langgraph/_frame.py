@@ -30,7 +30,7 @@ class Frame:
 
     __slots__ = (
         "agents", "answered", "delegated", "graph", "in_place", "lineage", "lock", "loop", "owner_told", "pending",
-        "pregel", "resume_input", "root", "run", "scopes", "settled", "settling", "started", "suspended",
+        "pregel", "refused", "resume_input", "resumed_stopped", "root", "run", "scopes", "settled", "settling", "started", "suspended",
     )  # fmt: skip
 
     def __init__(self, run: Run, pregel: Any, *, root: bool) -> None:
@@ -46,8 +46,10 @@ class Frame:
         self.scopes: dict[str, StepScope] = {}
         self.loop: Any = None
         self.started = False
+        self.resumed_stopped = False
         self.owner_told = False
         self.suspended = False
+        self.refused = False  # a resume of a run that was stopped and not topped up
         self.settling = self.settled = False
         self.answered: set[str] = set()
         self.resume_input: Any = None

@@ -27,8 +27,12 @@ def make_run(original: Callable[..., Any]) -> Callable[..., Any]:
         frame = current_frame.get()
         if frame is None:
             return original(task, *arguments, **keywords)
+        if frame.refused:
+            raise frame.run.raised()
         if frame.settling and not runs_while_settling(frame, task):
             return None
+        if frame.resumed_stopped:
+            raise frame.run.raised()
         scope = frame.scope_for(task)
         in_task = current_task.set((frame, task))
         in_step = current_step.set(scope) if scope is not None else None
@@ -56,8 +60,12 @@ def make_arun(original: Callable[..., Any]) -> Callable[..., Any]:
         frame = current_frame.get()
         if frame is None:
             return await original(task, *arguments, **keywords)
+        if frame.refused:
+            raise frame.run.raised()
         if frame.settling and not runs_while_settling(frame, task):
             return None
+        if frame.resumed_stopped:
+            raise frame.run.raised()
         scope = frame.scope_for(task)
         in_task = current_task.set((frame, task))
         in_step = current_step.set(scope) if scope is not None else None

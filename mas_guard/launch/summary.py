@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from typing import Any
 
 from mas_guard import __version__
 from mas_guard._guard import Guard, shared_guard

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import GraphRecursionError
 from langgraph.pregel import Pregel
 from langgraph_supervisor import create_supervisor
@@ -199,3 +200,29 @@ def test_a_supervisor_within_a_supervisor_gives_control_back_to_the_outer_one() 
 def test_the_frameworks_own_limit_still_stands() -> None:
     with ModelServer(hand_on_for_ever) as server, pytest.raises(GraphRecursionError):
         mas_guard.wrap(swarm(server.url)).invoke(QUESTION, {"recursion_limit": 4})
+
+
+def test_resuming_a_stopped_run_sends_nothing_until_it_is_topped_up() -> None:
+    config = {"configurable": {"thread_id": "1"}}
+    with ModelServer(hand_on_for_ever) as server:
+        app = mas_guard.wrap(swarm(server.url, checkpointer=InMemorySaver()), max_hops=3, on_limit="abort")
+        with pytest.raises(mas_guard.HopLimitExceeded) as first:
+            app.invoke(QUESTION, config)
+        assert server.count == 4
+        with pytest.raises(mas_guard.HopLimitExceeded) as again:
+            app.invoke(None, config)
+        assert server.count == 4 and str(again.value) == str(first.value)
+        first.value.run.top_up(hops=2)
+        with pytest.raises(mas_guard.HopLimitExceeded) as later:
+            app.invoke(None, config)
+    assert (later.value.hops, later.value.limit) == (5, 5)
+
+
+def test_an_agents_own_budget_ends_its_invocation_and_the_run_says_partial() -> None:
+    with ModelServer(hand_on_for_ever) as server:
+        app = mas_guard.wrap(swarm(server.url), agents={"bob": {"budget": {"model_calls": 0}}})
+        state = app.invoke(QUESTION)
+        assert server.count == 1
+    outcome = mas_guard.outcome(state)
+    assert (outcome.status, outcome.rule) == ("partial", "budget")
+    assert "bob" in outcome.reason
