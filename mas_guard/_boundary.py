@@ -25,14 +25,15 @@ def run_flow(
     *,
     state: Callable[[], Any] = lambda: None,
     on_outcome: Callable[[Outcome], None] | None = None,
-    scope: Scope = (),
+    scope: Scope | None = (),
 ) -> Flow:
-    """One run from intake to outcome. *state* reads the state so far, for a run that is stopped; *scope* is
-    what the adapter adds to the run's context."""
+    """One run from intake to outcome.
+
+    *state* reads the state so far, for a run that is stopped. *scope* is what the adapter adds to the run's context,
+    or `None` where the adapter has entered the run's context already.
+    """
     engine = run.engine
-    engine.event(
-        run, "run_started", owner=run.owner, **({"forked_from": run.forked_from} if run.forked_from else {})
-    )
+    engine.event(run, "run_started", owner=run.owner)
     engine.plugins.tell(engine.plugins.run_started, run)
     if run.policy.mode == "enforce":
         for group in run.groups:
@@ -42,7 +43,11 @@ def run_flow(
                 engine.record_stop(run)
                 finish(run, CallOutcome(error=refused), state, on_outcome)
                 raise run.raised()
-    outcome: CallOutcome = yield Proceed(scope=((current_run, run), (current_step, None), *scope))
+    inside: Scope = ()
+    if scope is not None:
+        outside_steps: Scope = ((current_step, None),) if current_step.get() is not None else ()
+        inside = ((current_run, run), *outside_steps, *scope)
+    outcome: CallOutcome = yield Proceed(scope=inside)
     finish(run, outcome, state, on_outcome)
     stop = run.stop
     if stop is not None and stop.action == "abort" and not run.suspended:

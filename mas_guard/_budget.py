@@ -22,9 +22,13 @@ LONG_WAIT = 1.0  # seconds; a longer wait is an event
 
 
 class Booking:
-    """A grant and what is needed to settle it."""
+    """A grant and what is needed to settle it.
 
-    __slots__ = ("amounts", "call", "facts", "hold_id", "run")
+    Attributes:
+        unanswered: True where an attempt was sent, never answered, and not charged by itself.
+    """
+
+    __slots__ = ("amounts", "call", "facts", "hold_id", "run", "unanswered")
 
     def __init__(self, run: Run, call: Call, facts: ModelFacts | None, grant: Grant) -> None:
         self.run = run
@@ -32,6 +36,7 @@ class Booking:
         self.facts = facts
         self.hold_id = grant.hold_id
         self.amounts = grant.amounts
+        self.unanswered = False
 
     def dispatch(self) -> bool:
         """The call is about to be sent; False where the hold is gone and must be asked for anew."""
@@ -60,7 +65,7 @@ class Booking:
         if isinstance(self.call, ToolCall):
             return Amounts(tool_calls=1)
         usage = outcome.usage
-        if usage.known:
+        if usage.known and not self.unanswered:
             tokens = (usage.input_tokens or 0) + (usage.output_tokens or 0)
             nano = price_of(self.run, self.call, self.facts, usage)
             return Amounts(tokens, self.call.requests, 0, self.amounts.nano_usd if nano is None else nano)
@@ -272,12 +277,21 @@ def refusal_error(run: Run, call: Call, refusal: Refusal, scope: StepScope | Non
     return BudgetExceeded(
         f"{level}: {_figure(unit, refusal.settled)} spent, {_figure(unit, refusal.held)} held by calls under "
         f"way, {_figure(unit, refusal.asked)} asked for, limit {_figure(unit, refusal.limit)} {_NAME[unit]}{kept}. "
-        f"Raise {setting} or split the run.",
+        f"Raise {setting} or split the run.{_chat_hint(run)}",
         unit="usd" if unit == "nano_usd" else unit,
         used=refusal.settled,
         held=refusal.held,
         asked=refusal.asked,
         limit=refusal.limit,
+    )
+
+
+def _chat_hint(run: Run) -> str:
+    if not run.took_input:
+        return ""
+    return (
+        " The run was resumed with a human's input: where each of these is a message of a chat, set "
+        "MAS_GUARD_RESUME=new_run, which gives each its own limits."
     )
 
 

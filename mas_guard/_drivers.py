@@ -171,7 +171,10 @@ def drive_stream(
     leaving = [variable.reset for variable, _ in effect.scope]
     expired = effect.expired
     try:
-        while True:
+        if not entering and collector is None and expired is None:
+            stream = iter(send())
+            yield from stream
+        while entering or collector is not None or expired is not None:
             tokens = [enter(value) for enter, value in entering]
             try:
                 if stream is None:

@@ -298,9 +298,10 @@ def check_time(run: Run, scope: StepScope | None, *, concluding: bool) -> None:
             seconds=limit,
         )
         if run.engine.stop_in_force(run, "deadline", error):
-            run.latch(error)
-            run.engine.record_stop(run)
-            raise run.raised()
+            if run.latch(error).error is error:
+                run.engine.record_stop(run)
+            # Not the latched stop, where an earlier one stays: what is cut now is cut by the deadline, and may be billed.
+            raise run.raised(error)
     if scope is not None and scope.clock is not None:
         own = scope.clock.left()
         if own is not None and own <= 0 and scope.stopped is None:
@@ -342,7 +343,9 @@ def lost_attempt(live: LiveCall) -> None:
     if live.booking is None or not isinstance(live.call, ModelCall):
         return
     held, requests = live.booking.amounts, live.call.requests
+    live.booking.unanswered = True  # where the charge is refused, the call's own hold stands in for it
     _charge_more(live, Amounts(tokens=-(-held.tokens // requests), nano_usd=-(-held.nano_usd // requests)))
+    live.booking.unanswered = False
     live.run.note("at least one attempt was never answered: it is charged in full, as the provider may bill it")
 
 

@@ -220,12 +220,28 @@ class Run:
         """Latch *error* as what ended the run; the first one stays."""
         with self.lock:
             if self.stop is None:
-                actions = self.policy.on_limit
-                if not (self.keeps_share or (self._owner and self.engine.plugins.has_decide_hook)):
-                    actions = tuple(action for action in actions if action != "owner")
+                actions, reason = self.policy.on_limit, ""
+                if not (self._owner and self.engine.plugins.has_decide_hook):
+                    fits = self.keeps_share and self._conclusion_fits()
+                    if self.keeps_share and not fits:
+                        reason = "nothing is left for the owner's concluding call"
+                    if not fits:
+                        actions = tuple(action for action in actions if action != "owner")
                 error.run = self
                 self.stop = Stop(error, actions)
+                self.stop.reason = reason
             return self.stop
+
+    def _conclusion_fits(self) -> bool:
+        """True where something of every limit is left: else control would go to the owner for nothing, and a
+        topped-up run would go on from there instead of from where it was stopped."""
+        for account in self.accounts:
+            balance = self.ledger.read(account)
+            for unit in ("tokens", "model_calls", "nano_usd"):
+                limit = getattr(balance.limits, unit)
+                if limit is not None and getattr(balance.settled, unit) + getattr(balance.held, unit) >= limit:
+                    return False
+        return True
 
     def raised(self, error: GuardStopped | None = None) -> GuardStopped:
         """Return *error* (by default the latched one) in a class that every active framework lets pass."""
@@ -315,6 +331,12 @@ class Run:
         self.agents.update(state.get("agents", ()))
         if state.get("owner") and not self._owner:
             self._owner = str(state["owner"])
+
+    def fork(self, state: Mapping[str, Any]) -> None:
+        """Start from an older checkpoint of the run that *state* was saved by: a new run with that one's hops."""
+        self.forked_from = str(state["id"])
+        self.restore_path(state)
+        self.engine.event(self, "run_resumed", forked_from=self.forked_from, hops=self.hops)
 
     def adopt(self, state: Mapping[str, Any], *, human_input: bool) -> None:
         """Become the run that *state* was saved by. Budgets go on; with a human's input, what measures a

@@ -142,8 +142,7 @@ def _started(frame: Frame, loop: Any) -> None:
     if answered and run.policy.resume == "new_run":
         return
     if input is None and _is_older(loop):
-        run.forked_from = str(saved["id"])
-        run.restore_path(saved)
+        run.fork(saved)
     else:
         run.adopt(saved, human_input=answered)
         frame.resumed_stopped = run.stop is not None

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from mas_guard.adapter import (
+    Flow,
     Run,
+    Scope,
     StepScope,
     current_run,
     current_step,
@@ -29,34 +33,43 @@ if TYPE_CHECKING:
 Make = Callable[..., Any]
 
 
+class _Entered:
+    """A run that `invoke` has opened and entered: its one stream needs no context of its own around each chunk."""
+
+    __slots__ = ("frame", "mark", "pregel", "run")
+
+    def __init__(self, pregel: Any, run: Run, frame: Frame, mark: Mark) -> None:
+        self.pregel = pregel
+        self.run = run
+        self.frame = frame
+        self.mark = mark
+
+
+_entered: ContextVar[_Entered | None] = ContextVar("mas_guard_langgraph_entered", default=None)
+
+
 def make_stream(adapter: LangGraphAdapter, original: Make) -> Make:
     """Open or join the run around `Pregel.stream`."""
 
     @functools.wraps(original)
     def stream(self: Any, input: Any, config: Any = None, **keywords: Any) -> Iterator[Any]:
-        run = current_run.get()
-        if run is not None:
-            return _joined(adapter, run, self, lambda: original(self, input, config, **keywords))
-        mark = adapter.mark_of(self)
-        if mark is None:
-            if adapter.marks:
-                adapter.guard.unwrapped_app(f"LangGraph app {self.get_name()!r}")
+        entered = _entered.get()
+        if entered is not None and entered.pregel is self:
+            _entered.set(None)
+            run, flow = entered.run, _flow(adapter, entered, None)
+            return drive_stream(
+                flow, lambda: original(self, input, config, **keywords), None, run.engine.plugins.errors
+            )
+        joined = current_run.get()
+        if joined is not None:
+            return _joined(adapter, joined, self, lambda: original(self, input, config, **keywords))
+        opened = _opened(adapter, self, input, config)
+        if opened is None:
             return original(self, input, config, **keywords)  # type: ignore[no-any-return]
-        run, frame = _open(adapter, mark, self, input, config)
-        flow = run_flow(
-            run,
-            state=lambda: _state(frame),
-            on_outcome=adapter.guard.on_outcome(mark.policy, mark.options),
-            scope=((current_frame, frame),),
-        )
+        run, frame, flow = opened.run, opened.frame, _flow(adapter, opened, ((current_frame, opened.frame),))
         return _released(
             frame,
-            drive_stream(
-                flow,
-                lambda: original(self, input, config, **keywords),
-                None,
-                run.engine.plugins.errors,
-            ),
+            drive_stream(flow, lambda: original(self, input, config, **keywords), None, run.engine.plugins.errors),
         )
 
     return stream
@@ -67,28 +80,24 @@ def make_astream(adapter: LangGraphAdapter, original: Make) -> Make:
 
     @functools.wraps(original)
     def astream(self: Any, input: Any, config: Any = None, **keywords: Any) -> AsyncIterator[Any]:
-        run = current_run.get()
-        if run is not None:
-            return _joined_async(adapter, run, self, lambda: original(self, input, config, **keywords))
-        mark = adapter.mark_of(self)
-        if mark is None:
-            if adapter.marks:
-                adapter.guard.unwrapped_app(f"LangGraph app {self.get_name()!r}")
+        entered = _entered.get()
+        if entered is not None and entered.pregel is self:
+            _entered.set(None)
+            run, flow = entered.run, _flow(adapter, entered, None)
+            return drive_stream_async(
+                flow, lambda: original(self, input, config, **keywords), None, run.engine.plugins.errors
+            )
+        joined = current_run.get()
+        if joined is not None:
+            return _joined_async(adapter, joined, self, lambda: original(self, input, config, **keywords))
+        opened = _opened(adapter, self, input, config)
+        if opened is None:
             return original(self, input, config, **keywords)  # type: ignore[no-any-return]
-        run, frame = _open(adapter, mark, self, input, config)
-        flow = run_flow(
-            run,
-            state=lambda: _state(frame),
-            on_outcome=adapter.guard.on_outcome(mark.policy, mark.options),
-            scope=((current_frame, frame),),
-        )
+        run, frame, flow = opened.run, opened.frame, _flow(adapter, opened, ((current_frame, opened.frame),))
         return _released_async(
             frame,
             drive_stream_async(
-                flow,
-                lambda: original(self, input, config, **keywords),
-                None,
-                run.engine.plugins.errors,
+                flow, lambda: original(self, input, config, **keywords), None, run.engine.plugins.errors
             ),
         )
 
@@ -96,13 +105,15 @@ def make_astream(adapter: LangGraphAdapter, original: Make) -> Make:
 
 
 def make_invoke(adapter: LangGraphAdapter, original: Make) -> Make:
-    """Remember the outcome of `invoke`'s result."""
+    """Enter the run once for the whole of `invoke`, and remember the outcome of its result."""
 
     @functools.wraps(original)
     def invoke(self: Any, input: Any, config: Any = None, **keywords: Any) -> Any:
-        if current_run.get() is not None or adapter.mark_of(self) is None:
+        opened = None if current_run.get() is not None else _opened(adapter, self, input, config)
+        if opened is None:
             return original(self, input, config, **keywords)
-        result = original(self, input, config, **keywords)
+        with _inside(opened):
+            result = original(self, input, config, **keywords)
         _remember(result)
         return result
 
@@ -110,17 +121,56 @@ def make_invoke(adapter: LangGraphAdapter, original: Make) -> Make:
 
 
 def make_ainvoke(adapter: LangGraphAdapter, original: Make) -> Make:
-    """Remember the outcome of `ainvoke`'s result."""
+    """Enter the run once for the whole of `ainvoke`, and remember the outcome of its result."""
 
     @functools.wraps(original)
     async def ainvoke(self: Any, input: Any, config: Any = None, **keywords: Any) -> Any:
-        if current_run.get() is not None or adapter.mark_of(self) is None:
+        opened = None if current_run.get() is not None else _opened(adapter, self, input, config)
+        if opened is None:
             return await original(self, input, config, **keywords)
-        result = await original(self, input, config, **keywords)
+        with _inside(opened):
+            result = await original(self, input, config, **keywords)
         _remember(result)
         return result
 
     return ainvoke
+
+
+@contextmanager
+def _inside(opened: _Entered) -> Iterator[None]:
+    entering: Scope = (
+        (current_run, opened.run),
+        (current_step, None),
+        (current_frame, opened.frame),
+        (_entered, opened),
+    )
+    tokens = [(variable, variable.set(value)) for variable, value in entering]
+    try:
+        yield
+    finally:
+        for variable, token in tokens:
+            variable.reset(token)
+        opened.frame.loop = None
+
+
+def _opened(adapter: LangGraphAdapter, pregel: Any, input: Any, config: Any) -> _Entered | None:
+    mark = adapter.mark_of(pregel)
+    if mark is None:
+        if adapter.marks:
+            adapter.guard.unwrapped_app(f"LangGraph app {pregel.get_name()!r}")
+        return None
+    run, frame = _open(adapter, mark, pregel, input, config)
+    return _Entered(pregel, run, frame, mark)
+
+
+def _flow(adapter: LangGraphAdapter, opened: _Entered, scope: Scope | None) -> Flow:
+    frame, mark = opened.frame, opened.mark
+    return run_flow(
+        opened.run,
+        state=lambda: _state(frame),
+        on_outcome=adapter.guard.on_outcome(mark.policy, mark.options),
+        scope=scope,
+    )
 
 
 def make_copy(adapter: LangGraphAdapter, original: Make) -> Make:

@@ -49,12 +49,15 @@ class App:
 
     def _work(self, run: Run) -> Sending:
         active = OWNER if self.random.random() < 0.7 else self.random.choice(AGENTS)
-        for _ in range(self.random.randint(1, 6)):
+        for _ in range(self.random.randint(1, 10)):
             try:
                 yield from self.step(run, active)
             except GuardStopped as stop:
                 if run.stop is None:  # the agent's own budget
                     run.failed_envelopes.append(f"failed: {stop}")
+            except (AppError, TimeoutError):
+                if self.random.random() < 0.2:
+                    raise
             if run.stop is not None:
                 break
             target = self.random.choice(AGENTS)
@@ -109,7 +112,7 @@ class App:
 
     def _act(self, run: Run, agent: str) -> Body:
         for _ in range(self.random.randint(1, 4)):
-            doing = self.random.choice(("ask", "ask", "use", "fan out", "delegate", "leave behind"))
+            doing = self.random.choice(("ask", "use", "use", "fan out", "fan out", "delegate", "leave behind"))
             try:
                 if doing == "ask":
                     yield from self._ask(run, agent)
@@ -131,7 +134,7 @@ class App:
     def _fan_out(self, run: Run, agent: str) -> Body:
         children = [
             self.scheduler.spawn(self.random.choice((self._ask, self._use))(run, agent))
-            for _ in range(self.random.randint(2, 6))
+            for _ in range(self.random.randint(2, 8))
         ]
         yield Joining(children)
 
@@ -165,7 +168,7 @@ class App:
             yield from self._ask(run, agent)  # nested: it must not wait for what it is inside of
         if self.random.random() < 0.1:
             raise AppError
-        return CallOutcome(f"page {self.random.randint(0, 3)}")
+        return CallOutcome(f"page {self.random.choice((0, 0, 0, 0, 1))}")
 
     def _model(self, bound: int) -> Sending:
         """The scripted provider: a reply within the caps, a fault, or nothing known."""
@@ -183,7 +186,7 @@ class App:
         try:
             for _ in range(call.requests):
                 attempt(live)
-            for _ in range(random.randint(0, 3)):
+            for _ in range(random.randint(0, 4)):
                 yield Pause()
             while random.random() < 0.1:
                 self._retry(live)
@@ -195,7 +198,7 @@ class App:
                 raise TimeoutError
         except BaseException as error:
             refused = getattr(error, "status_code", None) is not None or (
-                isinstance(error, GuardStopped) and error.rule == "budget"
+                isinstance(error, GuardStopped) and error.rule != "deadline" and not live.booking.unanswered
             )
             books.bill(live, Usage(0, 0) if refused else None, Amounts() if refused else billed)
             raise

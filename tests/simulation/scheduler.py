@@ -88,9 +88,9 @@ class Scheduler:
                 continue
             dice = random.random()
             task = random.choice(ready)
-            if dice < 0.08:
+            if dice < 0.05:
                 self._pass_time(world.next_seconds())
-            elif dice < 0.11:
+            elif dice < 0.06:
                 self._end(random.choice(going))
             else:
                 self._resume(task, task.body.send, self._result(task) if task.started else None)

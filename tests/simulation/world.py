@@ -50,7 +50,7 @@ class World:
         self.books = Books(self)
 
     def _group(self, name: int) -> Group:
-        limits = Limits(self._maybe(8_000, 60_000), self._maybe(3, 12), self._maybe(2, 8), None)
+        limits = Limits(self._maybe(8_000, 120_000), self._maybe(3, 40), self._maybe(2, 40), None)
         return Group(self.engine, f"group {name}", limits)
 
     def _maybe(self, least: int, most: int) -> int | None:
@@ -59,7 +59,7 @@ class World:
     def _run(self) -> Run:
         random = self.random
         policy = self._policy()
-        groups = tuple(group for group in self.groups if random.random() < 0.7)
+        groups = tuple(group for group in self.groups if random.random() < 0.6)
         run = Run(self.engine, policy, owner=random.choice((OWNER, OWNER, "")), groups=groups)
         # What the adapter finds out about the app: an owner with a model, and that others act beside it.
         has_model = random.random() < 0.9
@@ -71,11 +71,12 @@ class World:
 
     def _policy(self) -> Policy:
         random = self.random
+        tight = random.random() < 0.4
         budget: dict[str, Any] = {
-            "tokens": random.choice(("none", random.randint(3_000, 60_000))),
-            "model_calls": random.choice(("none", random.randint(1, 12))),
-            "tool_calls": random.choice(("none", random.randint(1, 8))),
-            "usd": random.choice(("none", "none", f"0.{random.randint(1, 200):04d}")),
+            "tokens": random.choice(("none", "none", random.randint(3_000, 20_000 if tight else 100_000))),
+            "model_calls": random.choice(("none", "none", random.randint(1, 12 if tight else 60))),
+            "tool_calls": random.choice(("none", "none", random.randint(1, 8 if tight else 40))),
+            "usd": random.choice(("none", "none", "none", f"0.{random.randint(1, 200 if tight else 2_000):04d}")),
         }
         settings: dict[str, Any] = {
             "budget": budget,
@@ -85,7 +86,7 @@ class World:
             "on_limit": random.choice(("owner,abort", "owner,abort", "owner,partial,abort", "partial,abort", "abort")),
             "budget_wait": random.choice(("none", "none", f"{random.randint(1, 30)}s")),
         }
-        if random.random() < 0.4:
+        if random.random() < 0.3:
             settings["agent_budget"] = {
                 "tokens": random.choice(("none", random.randint(2_000, 20_000))),
                 "model_calls": random.randint(1, 5),
@@ -97,7 +98,7 @@ class World:
     def model_call(self, agent: str) -> ModelCall:
         """A call that *agent* might make of some model."""
         random = self.random
-        model = MODELS[0] if random.random() < 0.8 else random.choice(MODELS)
+        model = MODELS[random.choices((0, 1, 2), (80, 18, 2))[0]]
         return ModelCall(
             model,
             agent,
@@ -105,14 +106,14 @@ class World:
             max_output=random.choice((None, None, random.randint(1, 2_000))),
             choices=random.choice((1, 1, 1, 2)),
             requests=random.choice((1, 1, 1, 1, 2)),
-            last_message=f"question {random.randint(0, 20)}",
+            last_message=f"question {random.randint(0, 9)}",
             count_exactly=random.choice((None, lambda: None)),
         )
 
     def tool_call(self, agent: str) -> ToolCall:
         """A call that *agent* might make of some tool."""
         random = self.random
-        return ToolCall(random.choice(("search", "fetch")), {"page": random.randint(0, 5)}, agent)
+        return ToolCall(random.choice(("search", "fetch")), {"page": random.choice((0, 0, 0, random.randint(1, 9)))}, agent)
 
     def next_seconds(self) -> float:
         """How far the clock jumps when it jumps: mostly a little, now and then past every lease."""
