@@ -39,7 +39,7 @@ upstream-langgraph: .venv/.installed
 
 # Writes the lock files anew from pyproject.toml.
 lock: $(UV)
-	$(UV) pip compile -q --universal --python-version 3.11 --group development --all-extras --generate-hashes --no-annotate --no-emit-index-url --no-header pyproject.toml -o locks/development.txt
+	$(UV) pip compile -q --universal --python-version 3.11 --group development --extra langgraph --extra openai --extra prices --generate-hashes --no-annotate --no-emit-index-url --no-header pyproject.toml -o locks/development.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-header locks/langgraph-oldest.in -o locks/langgraph-oldest.txt
 
 $(UV):

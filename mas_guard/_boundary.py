@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from mas_guard._conclusion import brief_for
-from mas_guard._drivers import Flow, Proceed, Scope
+from mas_guard._effects import Flow, Proceed, Scope
 from mas_guard._group import current_groups
 from mas_guard._run import Run, current_run, current_step
 from mas_guard.errors import GuardStopped

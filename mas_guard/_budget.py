@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-from mas_guard._drivers import Effect, Wait
+from mas_guard._effects import Effect, Wait
 from mas_guard._run import Run, StepScope
 from mas_guard.errors import BudgetExceeded
 from mas_guard.ledger import Account, Ask, Grant, Refusal

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from mas_guard._budget import Booking, book_observed, refusal_error, reserve
 from mas_guard._conclusion import brief_for, take_conclusion
-from mas_guard._drivers import Answer, Flow, Proceed
+from mas_guard._effects import Answer, Flow, Proceed
 from mas_guard._run import Run, StepScope, current_run, current_step
 from mas_guard.errors import DeadlineExceeded, GuardStopped
 from mas_guard.ledger import Ask, Refusal

@@ -300,6 +300,7 @@ class Run:
         return {
             "v": SNAPSHOT_VERSION,
             "id": self.id,
+            "mode": self.policy.mode,
             "hops": self.hops,
             "path": list(self.path),
             "agents": sorted(self.agents),

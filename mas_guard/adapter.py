@@ -15,20 +15,8 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from mas_guard._boundary import finish, last_outcome, results, run_flow
-from mas_guard._drivers import (
-    Answer,
-    Collector,
-    Flow,
-    OngoingCall,
-    Reader,
-    Scope,
-    begin,
-    begin_async,
-    drive,
-    drive_async,
-    drive_stream,
-    drive_stream_async,
-)
+from mas_guard._drivers import drive, drive_async, drive_stream, drive_stream_async
+from mas_guard._effects import Answer, Collector, Flow, Reader, Scope
 from mas_guard._flow import (
     NOT_EXECUTED,
     LiveCall,
@@ -41,6 +29,7 @@ from mas_guard._flow import (
 )
 from mas_guard._flow import attempt as count_attempt
 from mas_guard._flow import lost_attempt as charge_lost_attempt
+from mas_guard._ongoing import OngoingCall, begin, begin_async
 from mas_guard._run import Run, StepScope, current_run, current_step
 from mas_guard.errors import DeadlineExceeded, GuardStopped, UnsupportedVersion
 from mas_guard.hookspecs import hookimpl

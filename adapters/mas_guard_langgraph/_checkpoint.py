@@ -65,7 +65,7 @@ def make_create_checkpoint(original: Callable[..., Any]) -> Callable[..., Any]:
         made = original(checkpoint, channels, *arguments, **keywords)
         frame = current_frame.get()
         if frame is not None and frame.root and frame.loop is not None:
-            if frame.loop.checkpointer is not None and frame.run.policy.mode == "enforce":
+            if frame.loop.checkpointer is not None:
                 if not frame.started:
                     _started(frame, frame.loop)
                 _put(made, frame)
@@ -88,7 +88,7 @@ def make_suspend(original: Callable[..., Any]) -> Callable[..., Any]:
         if isinstance(error, GraphInterrupt):
             frame.suspended = frame.run.suspended = True
             frame.run.clock.pause()
-        if isinstance(error, GraphInterrupt | GuardStopped) and frame.run.policy.mode == "enforce":
+        if isinstance(error, GraphInterrupt | GuardStopped):
             _save_spend(frame, self)
         return answer
 
@@ -135,6 +135,8 @@ def _started(frame: Frame, loop: Any) -> None:
     if saved is None:
         return
     run = frame.run
+    if saved["mode"] != run.policy.mode:
+        return  # what was only observed never counts against a run that is enforced
     input = frame.resume_input
     answered = type(input).__name__ == "Command" and getattr(input, "resume", None) is not None
     if input is not None and not answered:

@@ -184,3 +184,10 @@ def interrupt_chat(url: str, *, checkpointer: Any) -> Any:
     graph.add_edge(START, "desk")
     graph.add_edge("desk", "human")
     return graph.compile(checkpointer=checkpointer)
+
+
+def supervisor_with_tools(url: str, *tools: Callable[..., Any]) -> Any:
+    """A boss over one clerk, who has tools."""
+    chat = model(url)
+    clerk = create_agent(chat, list(tools), name="clerk", system_prompt="You are clerk.")
+    return create_supervisor([clerk], model=chat, supervisor_name="boss", prompt="You are boss.").compile()

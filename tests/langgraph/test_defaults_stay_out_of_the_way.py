@@ -154,12 +154,7 @@ def answers_after_one_handoff(request: Request) -> Reply:
     return text("What else?")
 
 
-@pytest.mark.parametrize("resume", ["continue", "new_run"])
-def test_a_chat_by_interrupt_over_forty_messages_with_handoffs_goes_on(
-    resume: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("MAS_GUARD_RESUME", resume)
-
+def test_a_chat_by_interrupt_over_forty_messages_with_handoffs_goes_on() -> None:
     def play(wrap: Any, server: ModelServer) -> None:
         app = wrap(interrupt_chat(server.url, checkpointer=InMemorySaver()))
         app.invoke(QUESTION, THREAD)
@@ -170,4 +165,48 @@ def test_a_chat_by_interrupt_over_forty_messages_with_handoffs_goes_on(
         assert "__interrupt__" not in state
 
     outcome = is_the_same(answers_after_one_handoff, play)
-    assert outcome.spent.model_calls == (80 if resume == "continue" else 0)
+    assert outcome.spent.model_calls == 80
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_a_stream_looks_the_same_though_it_is_asked_for_its_usage(asynchronous: bool) -> None:
+    seen, bodies = [], []
+    for wrap in (unwrapped, mas_guard.wrap):
+        with ModelServer([text("streamed in pieces")], repeat_last=True) as server:
+            app = wrap(toolbox(server.url, search))
+            seen.append(asyncio.run(astreamed(app)) if asynchronous else streamed(app))
+            bodies.append([dict(request.body) for request in server.requests])
+    assert seen[0] == seen[1]
+    assert bodies[1][0].pop("stream_options") == {"include_usage": True}
+    assert bodies[0] == bodies[1]
+    outcome = mas_guard.last_outcome()
+    assert outcome is not None and outcome.notes == () and outcome.spent.tokens > 0
+
+
+def search(topic: str) -> str:
+    """Search for a topic."""
+    return topic
+
+
+def readable(chunk: Any) -> tuple[Any, ...]:
+    return chunk.content, chunk.usage_metadata, chunk.chunk_position, chunk.response_metadata.get("finish_reason")
+
+
+def streamed(app: Any) -> list[Any]:
+    return [readable(chunk) for chunk, _ in app.stream(QUESTION, stream_mode="messages")]
+
+
+async def astreamed(app: Any) -> list[Any]:
+    return [readable(chunk) async for chunk, _ in app.astream(QUESTION, stream_mode="messages")]
+
+
+def test_an_endpoint_that_refuses_to_be_asked_for_usage_is_asked_once_more_without() -> None:
+    with ModelServer([text("streamed")], repeat_last=True, refuse_stream_options=True) as server:
+        app = mas_guard.wrap(toolbox(server.url, search))
+        first = [text for text, *_ in streamed(app)]
+        asked = server.count
+        second = [text for text, *_ in streamed(app)]
+        assert (asked, server.count) == (2, 3)
+    assert "".join(first) == "".join(second) == "streamed"
+    outcome = mas_guard.last_outcome()
+    assert outcome is not None and any("estimated" in note for note in outcome.notes)

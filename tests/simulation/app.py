@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import Any
 
 from mas_guard._boundary import run_flow
-from mas_guard._drivers import Answer
+from mas_guard._effects import Answer
 from mas_guard._flow import (
     attempt,
     call_flow,

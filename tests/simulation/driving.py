@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Generator
 from typing import Any, Literal
 
-from mas_guard._drivers import Answer, Flow, Proceed, Wait
+from mas_guard._effects import Answer, Flow, Proceed, Wait
 from mas_guard.adapter import usage_of_error
 from mas_guard.types import CallOutcome
 from tests.simulation.scheduler import Waiting

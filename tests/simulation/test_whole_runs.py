@@ -5,15 +5,25 @@ A failure names its seed. `MAS_GUARD_TEST_SEED=7` runs that one alone; `MAS_GUAR
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
+import mas_guard._drivers
 from tests.simulation.app import App
+from tests.simulation.asyncio_app import AsyncioApp
+from tests.simulation.virtual_loop import run_virtually
 from tests.simulation.world import World
 
-PARTS = 10  # so that the seeds spread over the workers, and a failure stops one part alone
+PARTS = 5  # a failure stops one part of the seeds alone
+
+
+@pytest.fixture(autouse=True)
+def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    with caplog.at_level(logging.CRITICAL):
+        yield
 
 
 def seeds(part: int) -> Iterable[int]:
@@ -23,11 +33,50 @@ def seeds(part: int) -> Iterable[int]:
     return range(part, int(os.environ.get("MAS_GUARD_TEST_SEEDS", "500")), PARTS)
 
 
+def simulate(seed: int, run: Callable[[World], None], *, provider_keeps_caps: bool = True) -> World:
+    world = World(seed, provider_keeps_caps=provider_keeps_caps)
+    try:
+        run(world)
+    except Exception as error:
+        sent = "\n".join(world.books.events)
+        raise AssertionError(f"MAS_GUARD_TEST_SEED={seed}: {error}\n{sent}") from error
+    return world
+
+
 @pytest.mark.parametrize("part", range(PARTS))
-def test_budgets_hops_and_latches_hold_at_every_step(part: int) -> None:
+def test_every_promise_holds_at_every_step_whoever_goes_on_next(part: int) -> None:
     for seed in seeds(part):
-        world = World(seed)
-        try:
-            App(world).run()
-        except Exception as error:
-            raise AssertionError(f"MAS_GUARD_TEST_SEED={seed}: {error}\n" + "\n".join(world.books.events)) from error
+        simulate(seed, lambda world: App(world).run())
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_every_promise_holds_under_asyncio_wherever_a_task_is_cancelled(
+    part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(world: World) -> None:
+        monkeypatch.setattr(mas_guard._drivers, "time", world.clock)
+        run_virtually(AsyncioApp(world).run(), world.clock, world.check_ledger)
+
+    for seed in seeds(part):
+        simulate(seed, run)
+
+
+def test_a_provider_that_breaks_its_caps_is_booked_in_full_and_said() -> None:
+    said = 0
+    for seed in list(seeds(0))[:50]:
+        world = simulate(seed, lambda world: App(world).run(), provider_keeps_caps=False)
+        for run in world.runs:
+            breaches = world.ledger.read(run.account).breaches
+            told = any("used more than was held" in note for note in run.notes)
+            assert bool(breaches) == told, f"seed {seed}"
+            said += told
+    assert said or os.environ.get("MAS_GUARD_TEST_SEED")
+
+
+def test_the_same_seed_tells_the_same_story() -> None:
+    def story(seed: int) -> list[str]:
+        world = simulate(seed, lambda world: App(world).run())
+        names = {run.id[:4]: f"run {number}" for number, run in enumerate(world.runs)}
+        return [" ".join(names.get(word, word) for word in event.split()) for event in world.books.events]
+
+    assert story(11) == story(11) and story(11) != story(12)

@@ -1,0 +1,61 @@
+"""What a flow yields, is sent, and returns; the drivers in `_drivers` carry it out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from mas_guard.ledger import Ask, Ledger
+from mas_guard.types import CallOutcome
+
+Scope = tuple[tuple[ContextVar[Any], Any], ...]
+
+
+@dataclass(slots=True)
+class Wait:
+    """Wait in *ledger*'s queue, at most *seconds*. The flow is sent the ticket's result, or `None` where it
+    was not reached in time or this caller may not wait: a synchronous call on an event loop's thread."""
+
+    ledger: Ledger
+    ask: Ask
+    seconds: float | None
+
+
+@dataclass(slots=True)
+class Proceed:
+    """Carry the app's call out, with *scope* in its context and at most *seconds* where it can be cut.
+
+    `expired` is asked after each chunk of a stream and after an asynchronous call was cut: it returns the
+    error to raise once time is over.
+    """
+
+    scope: Scope = ()
+    seconds: Callable[[], float | None] | None = None
+    expired: Callable[[], BaseException | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The crossing is answered with *text* and was not carried out."""
+
+    text: str
+    rule: str = ""
+
+
+Effect = Wait | Proceed
+Flow = Generator[Effect, Any, Answer | None]
+Reader = Callable[[Any], CallOutcome]
+
+
+class Collector(Protocol):
+    """Reads a stream as it passes."""
+
+    def add(self, chunk: Any) -> bool:
+        """Take *chunk* in; False keeps it from the app, because only the guard asked for it."""
+        ...
+
+    def outcome(self) -> CallOutcome:
+        """What the stream amounted to so far."""
+        ...
