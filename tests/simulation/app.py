@@ -34,6 +34,7 @@ class App:
         self.world = world
         self.random = world.random
         self.scheduler = Scheduler(world)
+        self._unanswered: set[Any] = set()
 
     def run(self) -> None:
         """Start every run at once and go on to the end."""
@@ -72,6 +73,8 @@ class App:
 
     def _hand_on(self, run: Run, source: str, target: str) -> Generator[Any, Any, bool]:
         def done() -> Sending:
+            if kind == "transfer":
+                self.world.books.hops[run.id] += 1
             yield Pause()
             return CallOutcome()
 
@@ -85,6 +88,7 @@ class App:
         assert stop is not None
         if stop.action != "owner" or not run.owner_can_answer or not stop.begin_conclusion():
             return
+        yield Pause()
         try:
             yield from self._in_step(run, run.owner, lambda: self._ask(run, run.owner))
             if self.random.random() < 0.3:  # disobedient: it asks again
@@ -121,7 +125,7 @@ class App:
                 elif doing == "delegate":
                     yield from self.step(run, self.random.choice(AGENTS))
                 elif doing == "leave behind":
-                    self.scheduler.spawn(self._ask(run, agent))
+                    self.scheduler.spawn(self._act(run, agent))
                 else:
                     yield from self._fan_out(run, agent)
             except Exception as error:
@@ -188,6 +192,8 @@ class App:
                 attempt(live)
             for _ in range(random.randint(0, 4)):
                 yield Pause()
+            if random.random() < 0.05:  # made while this one's stream is open: it must not wait for its hold
+                yield from self._ask(live.run, call.agent)
             while random.random() < 0.1:
                 self._retry(live)
                 yield Pause()
@@ -198,7 +204,7 @@ class App:
                 raise TimeoutError
         except BaseException as error:
             refused = getattr(error, "status_code", None) is not None or (
-                isinstance(error, GuardStopped) and error.rule != "deadline" and not live.booking.unanswered
+                isinstance(error, GuardStopped) and error.rule != "deadline" and live not in self._unanswered
             )
             books.bill(live, Usage(0, 0) if refused else None, Amounts() if refused else billed)
             raise
@@ -218,9 +224,12 @@ class App:
         books, held = self.world.books, live.booking.amounts
         requests = live.call.requests
         if self.random.random() < 0.5:
+            self._unanswered.add(live)
             lost_attempt(live)
+            self._unanswered.discard(live)
             books.charge(live.run, Amounts(tokens=-(-held.tokens // requests), nano_usd=-(-held.nano_usd // requests)))
         check_time(live.run, current_step.get(), concluding=live.call.concluding)
         attempt(live)
-        books.count_requests(live.run, 1)
+        assert live.run.stop is None or live.call.concluding, "tried again after the latch"
+        books.count_requests(live, 1)
         books.charge(live.run, Amounts(model_calls=1))

@@ -96,6 +96,7 @@ class AsyncioApp:
         stop = run.stop
         if stop is not None:
             if stop.action == "owner" and run.owner_can_answer and stop.begin_conclusion():
+                await asyncio.sleep(0.1)
                 with suppress(*FAULTS):
                     await self._step(run, run.owner, lambda: self._ask(run, run.owner))
                 if stop.phase in ("concluding", "asked"):
@@ -105,6 +106,7 @@ class AsyncioApp:
 
     async def _hand_on(self, run: Run, source: str, target: str) -> bool:
         async def done() -> None:
+            self.world.books.hops[run.id] += 1
             await asyncio.sleep(0)
 
         flow = handoff_flow(run, Handoff(source, (target,), known_targets=frozenset(AGENTS)))
@@ -125,7 +127,7 @@ class AsyncioApp:
                             work = self.random.choice((self._ask, self._stream, self._use))
                             group.create_task(self._quietly(work(run, agent)))
                 elif doing == "leave behind":
-                    self._spawn(self._ask(run, agent))
+                    self._spawn(self._act(run, agent))
                 else:
                     await {"ask": self._ask, "stream": self._stream, "use": self._use}[doing](run, agent)
             except FAULTS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
+from mas_guard._budget import DISPATCHED_LEASE
 from mas_guard._flow import LiveCall, seconds_left
 from mas_guard._run import Run, current_step
 from mas_guard.prices import cost, model_facts
@@ -22,6 +23,7 @@ class Books:
         self.charged: dict[str, Amounts] = defaultdict(Amounts)
         self.sent: dict[str, int] = defaultdict(int)
         self.concluding: dict[str, int] = defaultdict(int)
+        self.hops: dict[str, int] = defaultdict(int)
         self.events: list[str] = []
 
     # -- sending ---------------------------------------------------------------------------------------
@@ -38,14 +40,31 @@ class Books:
             self.concluding[run.id] += 1
             assert self.concluding[run.id] == 1, "two concluding calls"
             assert call.agent == run.owner, f"{call.agent} made the owner's concluding call"
+        assert live.booking is not None
+        assert self._world.ledger.dispatch(live.booking.hold_id, DISPATCHED_LEASE), "sent without a live hold"
+        if not concluding:
+            self._check_owners_share(run)
         if isinstance(call, ModelCall):
-            self.count_requests(run, call.requests)
+            self.count_requests(live, call.requests)
 
-    def count_requests(self, run: Run, requests: int) -> None:
-        """Assert that so many more requests are within the run's limit of model calls."""
+    def count_requests(self, live: LiveCall, requests: int) -> None:
+        """Assert that so many more requests are within the run's limit of model calls, less the owner's one."""
+        run = live.run
         self.sent[run.id] += requests
-        limit = run.limits.model_calls
-        assert limit is None or self.sent[run.id] <= limit, f"{self.sent[run.id]} of {limit} model calls sent"
+        if run.limits.model_calls is not None:
+            limit = run.limits.model_calls
+            if not (isinstance(live.call, ModelCall) and live.call.concluding):
+                limit -= run.owner_share().model_calls
+            assert self.sent[run.id] <= limit, f"{self.sent[run.id]} of {limit} model calls sent"
+
+    def _check_owners_share(self, run: Run) -> None:
+        balance = self._world.ledger.read(run.account)
+        if not self._world.provider_keeps_caps:
+            return
+        for unit, limit, settled, held, kept in zip(
+            Amounts._fields, balance.limits, balance.settled, balance.held, run.owner_share(), strict=True
+        ):
+            assert limit is None or settled + held <= limit - kept, f"the owner's {kept} {unit} are gone"
 
     # -- billing ---------------------------------------------------------------------------------------
 
@@ -99,8 +118,8 @@ class Books:
         for run in world.runs:
             assert run.outcome is not None, "a run without an outcome"
             assert run.spent() == self.charged[run.id], f"booked {run.spent()}, billed {self.charged[run.id]}"
-            limit = run.hop_limit
-            assert limit is None or run.hops <= limit, f"{run.hops} of {limit} hops"
+            hops, limit = self.hops[run.id], run.hop_limit
+            assert hops == run.hops and (limit is None or hops <= limit), f"{hops} of {limit} hops"
             self._check_outcome(run)
         for group in world.groups:
             members = [run for run in world.runs if group in run.groups]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import pytest
 
-import mas_guard._drivers
+import mas_guard._waiting
 from tests.simulation.app import App
 from tests.simulation.asyncio_app import AsyncioApp
 from tests.simulation.virtual_loop import run_virtually
@@ -54,7 +54,7 @@ def test_every_promise_holds_under_asyncio_wherever_a_task_is_cancelled(
     part: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(world: World) -> None:
-        monkeypatch.setattr(mas_guard._drivers, "time", world.clock)
+        monkeypatch.setattr(mas_guard._waiting, "time", world.clock)
         run_virtually(AsyncioApp(world).run(), world.clock, world.check_ledger)
 
     for seed in seeds(part):
