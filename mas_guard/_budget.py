@@ -157,10 +157,9 @@ def _accounts(run: Run, scope: StepScope | None, concluding: bool) -> tuple[Acco
         return run.accounts
     if scope.account is None:
         limits = run.policy.agent_limits(scope.agent)
-        if not any(limit is not None for limit in limits):
-            return run.accounts
-        scope.account = run.ledger.open(f"agent:{run.id}:{scope.agent}:{scope.identity}", limits)
-    return (*run.accounts, scope.account)
+        if any(limit is not None for limit in limits):
+            scope.account = run.ledger.open(f"agent:{run.id}:{scope.agent}:{scope.identity}", limits)
+    return (*run.accounts, *(bound.account for bound in scope.binding() if bound.account is not None))
 
 
 def _ask(
@@ -255,6 +254,13 @@ def _cap_to_send(run: Run, call: ModelCall, facts: ModelFacts | None, granted: i
     return granted if granted < min(own, maximum) else None
 
 
+def refused_by(scope: StepScope | None, refusal: Refusal) -> StepScope | None:
+    """The activation whose own budget refused; `None` where it was the run's or a group's."""
+    if scope is None:
+        return None
+    return next((bound for bound in scope.binding() if bound.account is refusal.account), None)
+
+
 def refusal_error(run: Run, call: Call, refusal: Refusal, scope: StepScope | None) -> BudgetExceeded:
     """Say what was spent, held by others, asked for and allowed, apart, and what raises the limit."""
     unit = refusal.unit
@@ -267,8 +273,9 @@ def refusal_error(run: Run, call: Call, refusal: Refusal, scope: StepScope | Non
             unit=unit,
         )
     level, setting = "Run " + run.id, "MAS_GUARD_BUDGET__" + _SETTING[unit]
-    if scope is not None and refusal.account is scope.account:
-        level, setting = f"Agent {scope.agent!r} of run {run.id}", "MAS_GUARD_AGENT_BUDGET__" + _SETTING[unit]
+    bound = refused_by(scope, refusal)
+    if bound is not None:
+        level, setting = f"Agent {bound.agent!r} of run {run.id}", "MAS_GUARD_AGENT_BUDGET__" + _SETTING[unit]
     for group in run.groups:
         if refusal.account is group.account:
             level, setting = f"Group {group.name!r}", f"group({group.name!r}, {_GROUP_SETTING[unit]}=…)"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any, NoReturn
 
-from mas_guard._budget import Booking, book_observed, refusal_error, reserve
+from mas_guard._budget import Booking, book_observed, refusal_error, refused_by, reserve
 from mas_guard._conclusion import brief_for, take_conclusion
 from mas_guard._effects import Answer, Flow, Proceed
 from mas_guard._run import Run, StepScope, current_run, current_step
@@ -54,10 +54,11 @@ def call_flow(run: Run, call: Call) -> Flow:
     scope = current_step.get()
     if not concluding:
         check_time(run, scope, concluding=False)
-        if scope is not None and scope.stopped is not None:
+        ended = None if scope is None else next((bound.stopped for bound in scope.binding() if bound.stopped), None)
+        if ended is not None:
             if isinstance(call, ToolCall):
-                return Answer(f"{NOT_EXECUTED} ({scope.stopped.rule})", scope.stopped.rule)
-            raise run.raised(scope.stopped)
+                return Answer(f"{NOT_EXECUTED} ({ended.rule})", ended.rule)
+            raise run.raised(ended)
     else:
         assert isinstance(call, ModelCall)
         call.concluding = True
@@ -99,10 +100,11 @@ def call_flow(run: Run, call: Call) -> Flow:
             if concluding:
                 give_up_conclusion(run, "the owner's concluding call does not fit the budget")
             error = refusal_error(run, call, found, scope)
-            if scope is not None and found.account is scope.account:
-                scope.stopped = error
-                run.failed_agents.append(scope.agent)
-                run.engine.event(run, "agent_budget", agent=scope.agent, rule="budget", reason=str(error))
+            bound = refused_by(scope, found)
+            if bound is not None:
+                bound.stopped = error
+                run.failed_agents.append(bound.agent)
+                run.engine.event(run, "agent_budget", agent=bound.agent, rule="budget", reason=str(error))
             else:
                 run.latch(error)
                 run.engine.record_stop(run)
@@ -129,11 +131,11 @@ def call_flow(run: Run, call: Call) -> Flow:
 
 
 def acts_for_owner(run: Run, call: ModelCall) -> bool:
-    """True where *call* is the owner's, or is made within one of its activations, or nobody's in particular."""
-    if not call.agent or call.agent == run.owner:
-        return True
+    """True where *call* is made within the owner's concluding activation; without steps, where its agent says so."""
     scope = current_step.get()
-    while scope is not None and scope.agent != run.owner:
+    if scope is None:
+        return not call.agent or call.agent == run.owner
+    while scope is not None and not (scope.concluding and scope.agent == run.owner):
         scope = scope.outer
     return scope is not None
 

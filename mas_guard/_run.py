@@ -58,9 +58,10 @@ class StepScope:
         account: The activation's budget, opened with its first call; `None` without one.
         stopped: What ended the activation (not the run), once something did.
         clock: The step's own time against `STEP_TIMEOUT`.
+        concluding: True where it began once control was back with the owner.
     """
 
-    __slots__ = ("account", "agent", "clock", "identity", "outer", "run", "stopped")
+    __slots__ = ("account", "agent", "clock", "covers", "concluding", "identity", "outer", "run", "stopped")
 
     def __init__(self, run: Run, agent: str, identity: str = "", outer: StepScope | None = None) -> None:
         self.run = run
@@ -69,7 +70,18 @@ class StepScope:
         self.outer = outer
         self.account: Account | None = None
         self.stopped: GuardStopped | None = None
+        self.covers = False
         self.clock: ActiveClock | None = None
+        self.concluding = run.stop is not None and run.stop.phase == "concluding"
+
+    def binding(self) -> Iterator[StepScope]:
+        """This activation, and those around it whose budget covers it."""
+        yield self
+        outer = self.outer
+        while outer is not None:
+            if outer.covers:
+                yield outer
+            outer = outer.outer
 
     def start_clock(self, seconds: float) -> None:
         """Give the activation its own time, in seconds."""

@@ -249,12 +249,13 @@ def _join(adapter: LangGraphAdapter, run: Run, pregel: Any) -> tuple[Frame, Step
         # The first graph of a run that another boundary opened counts as a root for hops.
         frame.root = frame.in_place = run.adapter_state.setdefault("langgraph", frame) is frame
     name = pregel.get_name()
-    if name != "LangGraph":
+    if name != "LangGraph" and (step is None or step.agent != name):
         step = StepScope(run, name, outer=step)
     mark = adapter.marks.get(pregel)
     if mark is not None:
         # An inner app's own limits can only narrow: they become the budget of this activation.
         step = StepScope(run, step.agent if step is not None else name, outer=step)
+        step.covers = True
         step.account = run.ledger.open(f"inner:{run.id}:{step.identity}", mark.policy.budget.limits)
     return frame, step
 

@@ -107,17 +107,8 @@ async def _in_time(frame: Frame, task: Any, scope: StepScope | None, send: Calla
 
 def _ends_in_place(frame: Frame, task: Any, scope: StepScope | None, stop: GuardStopped) -> bool:
     run: Run = frame.run
-    if scope is not None and scope.stopped is not None and task.name in frame.agents and _is(stop, scope.stopped):
-        # The agent's own budget or time: its invocation ends as failed, the run goes on.
-        task.writes.clear()
-        run.failed_envelopes.append(
-            f"[mas-guard] The agent {scope.agent!r} ended: status failed, reason: {stop}. Do not call it again; go on "
-            "with what is known."
-        )
-        run.note(f"agent {scope.agent} was ended by its own limit: {stop}")
-        for writer in task.writers:
-            writer.invoke(None, task.config)
-        return True
+    if run.stop is None and stop.rule in ("budget", "deadline"):
+        return _ends_as_failed(frame, task, scope, stop)
     if run.stop is not None and answer_in_place(frame, task):
         return True
     if run.stop is None or not frame.in_place or run.stop.action == "abort":
@@ -128,9 +119,27 @@ def _ends_in_place(frame: Frame, task: Any, scope: StepScope | None, stop: Guard
     return True
 
 
+def _ends_as_failed(frame: Frame, task: Any, scope: StepScope | None, stop: GuardStopped) -> bool:
+    """An agent's own budget or time is over: its invocation ends as failed, whoever called it is told, and the run
+    goes on. False where *stop* belongs to an activation further out."""
+    outer = scope.outer if scope is not None else current_step.get()
+    while outer is not None:
+        if outer.stopped is not None and str(outer.stopped) == str(stop):
+            return False
+        outer = outer.outer
+    if task.name not in frame.agents:
+        return frame.root and answer_in_place(frame, task)
+    task.writes.clear()
+    frame.run.failed_envelopes.append(
+        f"[mas-guard] The agent {task.name!r} ended: status failed, reason: {stop} Do not call it again; go on with "
+        "what is known."
+    )
+    frame.run.note(f"agent {task.name} was ended by its own limit: {stop}")
+    for writer in task.writers:
+        writer.invoke(None, task.config)
+    return True
+
+
 def _can_conclude(run: Run) -> bool:
     return run.stop is not None and run.stop.phase in ("latched", "concluded") and run.owner_can_answer
 
-
-def _is(stop: GuardStopped, scoped: GuardStopped) -> bool:
-    return str(stop) == str(scoped)

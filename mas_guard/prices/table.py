@@ -1,6 +1,7 @@
 """List prices and output limits of the main models: what is known without any other package.
 
-As of AS_OF, from the providers' published lists, standard tier, in USD per million tokens. Discounts (batch, flex)
+As of AS_OF, standard tier, in USD per million tokens: what the authors knew of the providers' lists, held against the
+prices that genai-prices publishes, and not read off the providers' pages anew. Discounts (batch, flex)
 and surcharges (priority, data residency) are not in it. A name whose price has moved (DeepSeek's and Mistral's
 `-latest`) carries the dearest that was published for it. `None` as the largest output means that the author did not
 know it for certain: UNKNOWN_MAX_OUTPUT stands for it then. Correct any line with `[models.NAME]` in the settings.

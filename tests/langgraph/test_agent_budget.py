@@ -6,10 +6,11 @@ import asyncio
 from typing import Any
 
 import pytest
+from langgraph.graph import MessagesState
 
 import mas_guard
 from mas_guard.testing import ModelServer, Reply, Request, ToolCallReply, call, text
-from tests.langgraph.apps import QUESTION, supervisor_with_tools
+from tests.langgraph.apps import QUESTION, chain, model, supervisor_with_tools, swarm, talking_node
 
 
 def look_up(order: str) -> str:
@@ -67,3 +68,23 @@ def test_each_invocation_has_the_budget_anew() -> None:
         app = mas_guard.wrap(supervisor_with_tools(server.url, look_up), agents={"clerk": {"budget": {"model_calls": 2}}})
         outcome = mas_guard.outcome(app.invoke(QUESTION))
     assert outcome.status == "completed"
+
+
+def test_an_inner_apps_own_limit_binds_its_agents_and_reaches_the_outer_one_as_a_failure() -> None:
+    def both(request: Request) -> Reply:
+        if request.tool_names:
+            return call(request.tool_names[0])
+        return text("The inner team did not get through.")
+
+    with ModelServer(both) as server:
+        team = mas_guard.wrap(swarm(server.url), budget={"model_calls": 3})
+
+        def delegate(state: MessagesState) -> dict[str, Any]:
+            return {"messages": team.invoke({"messages": state["messages"]})["messages"][-1:]}
+
+        outer = chain(delegate, talking_node(model(server.url), "writer"))
+        state = mas_guard.wrap(outer).invoke(QUESTION)
+        assert server.count == 4
+        assert "status failed" in server.requests[-1].last_text
+    assert state["messages"][-1].content == "The inner team did not get through."
+    assert mas_guard.outcome(state).status == "partial"
