@@ -20,6 +20,7 @@ from limits.strategies import FixedWindowRateLimiter
 from mas_guard.ledger import REMEMBERED_IDS, Account, Ask, MemoryLedger
 from mas_guard.types import ZERO, Amounts, Limits
 
+BOUNDS = {"ledger: reserve + settle, 1 account": 0.60}
 ROUNDS = 25
 CALLS = 4_000
 BASE = Amounts(800, 1, 0, 2_400_000)

@@ -130,8 +130,8 @@ def _outcome(run: Run, result: CallOutcome, state: Callable[[], Any]) -> Outcome
         reason = _why_aborted(error)
         envelope = Envelope("failed", None, None, reason)
     elif run.failed_agents:
-        status, rule = "partial", "budget"
-        reason = f"ended by a limit of its own: {', '.join(dict.fromkeys(run.failed_agents))}"
+        status, rule = "partial", next(iter(run.failed_agents.values()))
+        reason = f"ended by a limit of its own: {', '.join(run.failed_agents)}"
         envelope = Envelope("partial", None, None, reason)
     elif run.cut_by_cap:
         status, rule = "partial", "budget"

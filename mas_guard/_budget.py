@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Callable, Generator
+from typing import Any, NamedTuple
 
 from mas_guard._effects import Effect, Wait
 from mas_guard._run import Run, StepScope
 from mas_guard.errors import BudgetExceeded
-from mas_guard.ledger import Account, Ask, Grant, Refusal
+from mas_guard.ledger import Account, Ask, Balance, Grant, Refusal
 from mas_guard.prices import ModelFacts, cost, input_bound, model_facts
 from mas_guard.types import NANO_USD_PER_USD, ZERO, Amounts, Call, CallOutcome, ModelCall, ToolCall, Usage
 
@@ -18,6 +18,7 @@ OUTPUT_SHARE = 4  # a call's output may hold a quarter of what is not yet settle
 UNDISPATCHED_LEASE = 60.0  # seconds from grant to sending
 DISPATCHED_LEASE = 900.0  # seconds until a call that nobody settled is charged in full
 PER_NOTE = 16  # tokens; role and delimiters around a message that the guard adds
+MILLION = 1_000_000
 LONG_WAIT = 1.0  # seconds; a longer wait is an event
 
 
@@ -127,20 +128,21 @@ def reserve(
         )
         return (yield from _hold(run, call, None, ask))
     facts = model_facts(call.model, run.policy)
-    wants_money = any(run.ledger.read(account).limits.nano_usd is not None for account in accounts)
-    if wants_money and (facts is None or not facts.priced) and not run.engine.plugins.has_price_hook:
+    rates = _rates(run, call, facts)
+    balances = [run.ledger.read(account) for account in accounts]
+    if rates is None and any(balance.limits.nano_usd is not None for balance in balances):
         return Refusal(accounts[0], "nano_usd", 0, 0, 0, -1, False)
-    wanted = _output_wanted(run, call, facts, accounts)
+    wanted = _output_wanted(run, call, facts, rates, balances)
     told = _notes_bound(call)
     found = yield from _hold(
-        run, call, facts, _ask(run, call, facts, accounts, keep, inside, wanted, call.input_bound + told)
+        run, call, facts, _ask(run, call, rates, accounts, keep, inside, wanted, call.input_bound + told)
     )
     if isinstance(found, Refusal) and found.unit in ("tokens", "nano_usd") and call.count_exactly is not None:
         exact = call.count_exactly()
         if exact is not None and exact < call.input_bound:
             call.input_bound = exact
             found = yield from _hold(
-                run, call, facts, _ask(run, call, facts, accounts, keep, inside, wanted, exact + told)
+                run, call, facts, _ask(run, call, rates, accounts, keep, inside, wanted, exact + told)
             )
     return found
 
@@ -165,22 +167,21 @@ def _accounts(run: Run, scope: StepScope | None, concluding: bool) -> tuple[Acco
 def _ask(
     run: Run,
     call: ModelCall,
-    facts: ModelFacts | None,
+    rates: _Rates | None,
     accounts: tuple[Account, ...],
     keep: Amounts,
     inside: frozenset[str],
     output: int,
     input_tokens: int,
 ) -> Ask:
-    priced = facts is not None and facts.priced
     answers = call.choices * call.requests
     base = Amounts(
         input_tokens,
         call.requests,
         0,
-        facts.input_cost(input_tokens) if facts is not None and priced else 0,
+        rates.input_cost(input_tokens) if rates is not None else 0,
     )
-    per_output = Amounts(answers, 0, 0, facts.per_output_nano * answers if facts is not None and priced else 0)
+    per_output = Amounts(answers, 0, 0, rates.per_output * answers if rates is not None else 0)
     return Ask(
         run.next_hold(),
         accounts,
@@ -229,14 +230,32 @@ def model_maximum(run: Run, facts: ModelFacts | None) -> tuple[int, bool]:
     return run.policy.unknown_max_output, False
 
 
+class _Rates(NamedTuple):
+    """The most that a call may cost: for its input, in nano-USD, by tokens; and for one output token."""
+
+    input_cost: Callable[[int], int]
+    per_output: int
+
+
+def _rates(run: Run, call: ModelCall, facts: ModelFacts | None) -> _Rates | None:
+    """What *call* may cost; a plugin's prices stand above the table's, `None` where nobody knows one."""
+    if run.engine.plugins.has_price_hook:
+        price = run.engine.plugins.price
+        output = price(call.model, Usage(0, MILLION))
+        if output is not None and price(call.model, Usage(MILLION, 0)) is not None:
+            return _Rates(lambda tokens: price(call.model, Usage(tokens, 0)) or 0, -(-output // MILLION))
+    if facts is None or not facts.priced:
+        return None
+    return _Rates(facts.input_cost, facts.per_output_nano)
+
+
 def _output_wanted(
-    run: Run, call: ModelCall, facts: ModelFacts | None, accounts: tuple[Account, ...]
+    run: Run, call: ModelCall, facts: ModelFacts | None, rates: _Rates | None, balances: list[Balance]
 ) -> int:
     maximum, _ = model_maximum(run, facts)
     wanted = maximum if call.max_output is None else min(call.max_output, maximum)
-    per_output = facts.per_output_nano if facts is not None and facts.priced else 0
-    for account in accounts:
-        balance = run.ledger.read(account)
+    per_output = rates.per_output if rates is not None else 0
+    for balance in balances:
         for limit, settled, price in (
             (balance.limits.tokens, balance.settled.tokens, 1),
             (balance.limits.nano_usd, balance.settled.nano_usd, per_output),

@@ -54,7 +54,8 @@ def call_flow(run: Run, call: Call) -> Flow:
     scope = current_step.get()
     if not concluding:
         check_time(run, scope, concluding=False)
-        ended = None if scope is None else next((bound.stopped for bound in scope.binding() if bound.stopped), None)
+        bound_by = scope.binding() if scope is not None else ()
+        ended = next((bound.stopped for bound in bound_by if bound.stopped is not None), None)
         if ended is not None:
             if isinstance(call, ToolCall):
                 return Answer(f"{NOT_EXECUTED} ({ended.rule})", ended.rule)
@@ -103,7 +104,7 @@ def call_flow(run: Run, call: Call) -> Flow:
             bound = refused_by(scope, found)
             if bound is not None:
                 bound.stopped = error
-                run.failed_agents.append(bound.agent)
+                run.failed_agents[bound.agent] = "budget"
                 run.engine.event(run, "agent_budget", agent=bound.agent, rule="budget", reason=str(error))
             else:
                 run.latch(error)
@@ -314,6 +315,7 @@ def check_time(run: Run, scope: StepScope | None, *, concluding: bool) -> None:
             )
             if run.engine.stop_in_force(run, "deadline", error):
                 scope.stopped = error
+                run.failed_agents[scope.agent] = "deadline"
                 raise run.raised(error)
 
 

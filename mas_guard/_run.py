@@ -61,7 +61,7 @@ class StepScope:
         concluding: True where it began once control was back with the owner.
     """
 
-    __slots__ = ("account", "agent", "clock", "covers", "concluding", "identity", "outer", "run", "stopped")
+    __slots__ = ("account", "agent", "clock", "concluding", "covers", "identity", "outer", "run", "stopped")
 
     def __init__(self, run: Run, agent: str, identity: str = "", outer: StepScope | None = None) -> None:
         self.run = run
@@ -128,7 +128,7 @@ class Run:
         self.limits = policy.budget.limits
         self.extra_hops = 0
         self.cut_by_cap = False
-        self.failed_agents: list[str] = []
+        self.failed_agents: dict[str, str] = {}  # agents that a limit of their own ended, and its rule
         self.suspended = False
         self.took_input = False  # a human's input resumed it
         self.owner_has_model: Callable[[], bool] = lambda: False

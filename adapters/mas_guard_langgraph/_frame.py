@@ -29,8 +29,9 @@ class Frame:
     """
 
     __slots__ = (
-        "agents", "answered", "delegated", "graph", "in_place", "lineage", "lock", "loop", "owner_told", "pending",
-        "pregel", "refused", "resume_input", "resumed_stopped", "root", "run", "scopes", "settled", "settling", "started", "suspended",
+        "agents", "answered", "delegated", "graph", "in_place", "lineage", "lock", "loop", "owner_told",
+        "pending", "pregel", "refused", "resume_input", "resumed_stopped", "root", "run", "scopes",
+        "settled", "settling", "started", "suspended",
     )  # fmt: skip
 
     def __init__(self, run: Run, pregel: Any, *, root: bool) -> None:

@@ -83,9 +83,7 @@ def runs_while_settling(frame: Frame, task: Any) -> bool:
     """True for a tool node, whose calls the latch answers one by one; the task of any other node is written here."""
     if _is_tool_node(frame, task.name):
         return True
-    if any(_is_tool_node(frame, other.name) for other in frame.loop.tasks.values()):
-        _put_off(task)
-    elif not answer_in_place(frame, task):
+    if any(_is_tool_node(frame, other.name) for other in frame.loop.tasks.values()) or not answer_in_place(frame, task):
         _put_off(task)
     return False
 
@@ -110,7 +108,7 @@ def answer_in_place(frame: Frame, task: Any) -> bool:
     for writer in task.writers:
         try:
             writer.invoke(value, task.config)
-        except Exception:  # noqa: BLE001 - an app's own branch that fails on a stopped run; the answers are written
+        except Exception:
             break
     return True
 
@@ -184,7 +182,7 @@ def _written(loop: Any, name: str, calls: list[dict[str, Any]]) -> list[Any]:
 def _value(channel: Any) -> list[Any] | None:
     try:
         value = channel.get()
-    except Exception:  # noqa: BLE001 - an empty channel, whatever its kind says so with
+    except Exception:
         return None
     return value if isinstance(value, list) else None
 

@@ -142,4 +142,3 @@ def _ends_as_failed(frame: Frame, task: Any, scope: StepScope | None, stop: Guar
 
 def _can_conclude(run: Run) -> bool:
     return run.stop is not None and run.stop.phase in ("latched", "concluded") and run.owner_can_answer
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,12 +15,27 @@ CAP_KEYS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_pre
 _TEXT_PARTS = ("text", "text_delta", "refusal", "reasoning", "thinking", "tool_use", "function_call")
 
 
+NAME_ATTRIBUTES = ("model_name", "model", "model_id", "deployment_name")
+
+
+_attributes: weakref.WeakKeyDictionary[type, dict[tuple[str, ...], tuple[str, ...]]] = weakref.WeakKeyDictionary()
+
+
+def _attributes_of(kind: type, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of *names* that models of this class have: asking a pydantic model for one it lacks takes microseconds."""
+    known = _attributes.setdefault(kind, {})
+    if names not in known:
+        fields = getattr(kind, "model_fields", {})
+        known[names] = tuple(name for name in names if name in fields or hasattr(kind, name))
+    return known[names]
+
+
 def model_name(model: Any, keywords: dict[str, Any]) -> str:
     """The model's name as the app gives it."""
     for name in (keywords.get("model"), keywords.get("model_name")):
         if isinstance(name, str) and name:
             return name
-    for attribute in ("model_name", "model", "model_id", "deployment_name"):
+    for attribute in _attributes_of(type(model), NAME_ATTRIBUTES):
         name = getattr(model, attribute, None)
         if isinstance(name, str) and name:
             return name
@@ -31,20 +47,17 @@ def cap_key(model: Any, keywords: dict[str, Any]) -> str:
     for key in CAP_KEYS:
         if key in keywords:
             return key
-    fields = getattr(type(model), "model_fields", {})
-    if "max_tokens" not in fields:
-        for key in CAP_KEYS:
-            if key in fields:
-                return key
-    return "max_tokens"
+    return next(iter(_attributes_of(type(model), CAP_KEYS)), CAP_KEYS[0])
 
 
 def own_cap(model: Any, keywords: dict[str, Any]) -> int | None:
     """The app's own cap on the output, in tokens."""
     for key in CAP_KEYS:
         value = keywords.get(key)
-        if value is None:
-            value = getattr(model, key, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    for key in _attributes_of(type(model), CAP_KEYS):
+        value = getattr(model, key, None)
         if isinstance(value, int) and value > 0:
             return value
     return None
@@ -74,7 +87,7 @@ def model_call(
             total += sum(count(_message_text(message)) + PER_MESSAGE for message in messages)
         return total
 
-    choices = keywords.get("n") or getattr(model, "n", None) or 1
+    choices = keywords.get("n") or (getattr(model, "n", None) if _attributes_of(type(model), ("n",)) else None) or 1
     return ModelCall(
         name,
         agent,

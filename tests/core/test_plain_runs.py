@@ -215,3 +215,31 @@ def test_mode_off_in_the_environment_beats_code(server: ModelServer, monkeypatch
         ask(server)
         ask(server)
     assert server.count == 2 and run.outcome is None
+
+
+def test_a_plugins_price_stands_above_the_table_and_holds(server: ModelServer) -> None:
+    class Contract:
+        @mas_guard.hookimpl
+        def mas_guard_price(self, model: str, usage: Any) -> int:
+            return int((usage.input_tokens or 0) * 1_000 + (usage.output_tokens or 0) * 10_000)
+
+    contract = Contract()
+    mas_guard.register(contract)
+    try:
+        with mas_guard.run("task", budget={"usd": "0.02"}) as run:
+            ask(server)
+        usage = server.requests[0].body
+        with pytest.raises(mas_guard.BudgetExceeded, match="USD"), mas_guard.run("task", budget={"usd": "0.00005"}):
+            ask(server)
+    finally:
+        mas_guard.unregister(contract)
+    assert server.count == 1
+    assert usage["max_completion_tokens"] < 16_384 and run.spent.nano_usd > run.spent.tokens * 1_000
+
+
+def test_an_unknown_price_under_a_dollar_limit_is_refused_with_the_line_to_add(server: ModelServer) -> None:
+    client = OpenAI(base_url=server.url, api_key="unused", max_retries=0)
+    with pytest.raises(mas_guard.BudgetExceeded, match=r'\[models."house-model"\] input_price'):
+        with mas_guard.run("task", budget={"usd": 1}):
+            client.chat.completions.create(model="house-model", messages=[{"role": "user", "content": "hello"}])
+    assert server.count == 0

@@ -65,7 +65,9 @@ def test_each_invocation_has_the_budget_anew() -> None:
         return call("transfer_to_clerk") if asked < 3 else text("Done.")
 
     with ModelServer(twice) as server:
-        app = mas_guard.wrap(supervisor_with_tools(server.url, look_up), agents={"clerk": {"budget": {"model_calls": 2}}})
+        app = mas_guard.wrap(
+            supervisor_with_tools(server.url, look_up), agents={"clerk": {"budget": {"model_calls": 2}}}
+        )
         outcome = mas_guard.outcome(app.invoke(QUESTION))
     assert outcome.status == "completed"
 

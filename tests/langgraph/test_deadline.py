@@ -16,7 +16,17 @@ from langgraph.types import Command, interrupt
 import mas_guard
 from mas_guard._engine import Engine
 from mas_guard.testing import ModelServer, Reply, Request, call, text
-from tests.langgraph.apps import OWNER_ANSWER, QUESTION, chain, fan_out, model, swarm, talking_node, toolbox
+from tests.langgraph.apps import (
+    OWNER_ANSWER,
+    QUESTION,
+    chain,
+    fan_out,
+    model,
+    supervisor_with_tools,
+    swarm,
+    talking_node,
+    toolbox,
+)
 from tests.langgraph.clock import Clock
 
 THREAD = {"configurable": {"thread_id": "1"}}
@@ -311,3 +321,24 @@ def test_at_a_budget_stop_the_calls_already_reserved_finish(asynchronous: bool) 
     assert answers == ["a whole answer"] * 3
     assert caught.value.outcome.spent.model_calls == 3
     assert not any("estimated" in note for note in caught.value.outcome.notes)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_a_step_over_its_own_time_fails_and_the_run_goes_on(
+    guard: mas_guard.Guard, clock: Clock, never: threading.Event, asynchronous: bool
+) -> None:
+    def script(request: Request) -> Reply:
+        if request.system == "You are clerk.":
+            clock.advance(1)
+            return text("too late", wait_for=never)
+        if any(message["role"] == "tool" for message in request.messages):
+            return text("The clerk did not answer in time.")
+        return call("transfer_to_clerk")
+
+    with ModelServer(script) as server:
+        app = guard.wrap(supervisor_with_tools(server.url, look_up), step_timeout=LEFT)
+        state = asyncio.run(app.ainvoke(QUESTION)) if asynchronous else app.invoke(QUESTION)
+        assert server.count == 3
+        assert "STEP_TIMEOUT" in server.requests[-1].last_text
+    assert state["messages"][-1].content == "The clerk did not answer in time."
+    assert mas_guard.outcome(state).status == "partial"

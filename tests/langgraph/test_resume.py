@@ -91,7 +91,11 @@ def look_up(order: str) -> str:
 def test_a_resume_of_a_stopped_run_sends_nothing_and_goes_on_once_topped_up(rule: str) -> None:
     with ModelServer(hand_on_for_ever if rule == "hops" else repeats) as server:
         saver = InMemorySaver()
-        bare = swarm(server.url, checkpointer=saver) if rule == "hops" else toolbox(server.url, look_up, checkpointer=saver)
+        bare = (
+            swarm(server.url, checkpointer=saver)
+            if rule == "hops"
+            else toolbox(server.url, look_up, checkpointer=saver)
+        )
         app = mas_guard.wrap(bare, on_limit="abort", max_hops=3)
         messages = []
         with pytest.raises(mas_guard.GuardStopped) as caught:
