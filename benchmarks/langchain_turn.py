@@ -19,7 +19,9 @@ QUESTION = {"messages": [("user", "hello")]}
 
 
 def agent(middleware: list[Any]) -> Any:
-    replies = iter(lambda: AIMessage("fine", usage_metadata={"input_tokens": 5, "output_tokens": 1, "total_tokens": 6}), 0)
+    replies = iter(
+        lambda: AIMessage("fine", usage_metadata={"input_tokens": 5, "output_tokens": 1, "total_tokens": 6}), 0
+    )
     return create_agent(GenericFakeChatModel(messages=replies), [], middleware=middleware)
 
 
@@ -41,7 +43,9 @@ def measure() -> dict[str, float]:
     """Interleaved rounds: what the middleware adds to a turn, what our seam adds to the turn's model call."""
     plain, limited = agent([]), agent([ModelCallLimitMiddleware(run_limit=100)])
     chat = GenericFakeChatModel(
-        messages=iter(lambda: AIMessage("fine", usage_metadata={"input_tokens": 5, "output_tokens": 1, "total_tokens": 6}), 0)
+        messages=iter(
+            lambda: AIMessage("fine", usage_metadata={"input_tokens": 5, "output_tokens": 1, "total_tokens": 6}), 0
+        )
     )
     bare_turn, limited_turn, bare_call, guarded_call = [], [], [], []
     for _ in range(ROUNDS):

@@ -24,7 +24,9 @@ def one_step(number: int) -> None:
     assert run is not None
     errors = run.engine.plugins.errors
     model = ModelCall("gpt-4o-mini", "worker", input_bound=200, last_message=f"message {number}")
-    reply = CallOutcome(f"an answer that differs each time and is long enough to be compared: {number}", (), Usage(50, 20))
+    reply = CallOutcome(
+        f"an answer that differs each time and is long enough to be compared: {number}", (), Usage(50, 20)
+    )
     drive(call_flow(run, model), lambda: None, lambda _: reply, errors)
     result = CallOutcome(f"result {number}")
     drive(call_flow(run, ToolCall("look_up", {"page": number}, "worker")), lambda: None, lambda _: result, errors)

@@ -58,9 +58,7 @@ class Booking:
             self.run.note(
                 f"a reply of {getattr(self.call, 'model', '')} used more than was held for it and was booked in full"
             )
-            self.run.engine.event(
-                self.run, "breach", rule="budget", held=list(self.amounts), actual=list(actual)
-            )
+            self.run.engine.event(self.run, "breach", rule="budget", held=list(self.amounts), actual=list(actual))
 
     def _actual(self, outcome: CallOutcome) -> Amounts:
         if isinstance(self.call, ToolCall):
@@ -195,9 +193,7 @@ def _ask(
     )
 
 
-def _hold(
-    run: Run, call: Call, facts: ModelFacts | None, ask: Ask
-) -> Generator[Effect, Any, Booking | Refusal]:
+def _hold(run: Run, call: Call, facts: ModelFacts | None, ask: Ask) -> Generator[Effect, Any, Booking | Refusal]:
     ledger = run.ledger
     found = ledger.reserve(ask)
     if isinstance(found, Refusal):

@@ -15,9 +15,7 @@ class ActiveClock:
 
     __slots__ = ("_before", "_now", "_since", "limit")
 
-    def __init__(
-        self, limit: float | None, *, already: float = 0.0, now: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, limit: float | None, *, already: float = 0.0, now: Callable[[], float] = time.monotonic) -> None:
         self.limit = limit
         self._now = now
         self._before = already

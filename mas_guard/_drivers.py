@@ -73,9 +73,7 @@ def drive(flow: Flow, send: Callable[[], Any], read: Reader, errors: InternalErr
     return value
 
 
-async def drive_async(
-    flow: Flow, send: Callable[[], Awaitable[Any]], read: Reader, errors: InternalErrors
-) -> Any:
+async def drive_async(flow: Flow, send: Callable[[], Awaitable[Any]], read: Reader, errors: InternalErrors) -> Any:
     """Drive *flow* around the asynchronous *send*; a call is cancelled when the flow's time is over."""
     try:
         effect = advance(flow, None, errors, first=True)

@@ -237,6 +237,4 @@ class Engine:
 
 def _figures(error: GuardStopped) -> Mapping[str, Any]:
     hidden = {"run", "outcome"}
-    return {
-        name: value for name, value in vars(error).items() if name not in hidden and not name.startswith("_")
-    }
+    return {name: value for name, value in vars(error).items() if name not in hidden and not name.startswith("_")}

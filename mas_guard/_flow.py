@@ -42,9 +42,7 @@ def call_flow(run: Run, call: Call) -> Flow:
     """One model or tool call."""
     concluding = False
     if run.stop is not None and run.policy.mode == "enforce":
-        concluding = (
-            isinstance(call, ModelCall) and acts_for_owner(run, call) and run.stop.take_concluding_call()
-        )
+        concluding = isinstance(call, ModelCall) and acts_for_owner(run, call) and run.stop.take_concluding_call()
         if not concluding:
             if isinstance(call, ToolCall):
                 return Answer(NOT_EXECUTED, run.stop.error.rule)

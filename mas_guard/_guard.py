@@ -282,7 +282,9 @@ class Guard:
     def bypass(self, *, reason: str) -> Iterator[None]:
         """Leave the run for a block; see `mas_guard.bypass`."""
         if not reason.strip():
-            raise ConfigError("bypass needs a reason, which is recorded: bypass(reason=…).", source="bypass", key="reason")
+            raise ConfigError(
+                "bypass needs a reason, which is recorded: bypass(reason=…).", source="bypass", key="reason"
+            )
         run = current_run.get()
         if run is None:
             yield
@@ -346,5 +348,3 @@ def shared_guard() -> Guard:
         if _shared is None:
             _shared = Guard()
         return _shared
-
-

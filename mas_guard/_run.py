@@ -272,10 +272,7 @@ class Run:
         """What is left of each limit; `None` where there is none."""
         spent = self.spent()
         return Limits(
-            *(
-                None if limit is None else max(0, limit - used)
-                for limit, used in zip(self.limits, spent, strict=True)
-            )
+            *(None if limit is None else max(0, limit - used) for limit, used in zip(self.limits, spent, strict=True))
         )
 
     def top_up(
@@ -369,9 +366,7 @@ class Run:
             self.hops = 0
             self.path = self.path[-1:]
         else:
-            self.clock = ActiveClock(
-                self.clock.limit, already=float(state.get("elapsed", 0)), now=self.engine.now
-            )
+            self.clock = ActiveClock(self.clock.limit, already=float(state.get("elapsed", 0)), now=self.engine.now)
             if before is not None and (stop is not None or not state.get("stop")):
                 self.rule_state = before.rule_state
         if stop is not None:

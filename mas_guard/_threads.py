@@ -32,9 +32,9 @@ def _carrying(function: Callable[..., Any]) -> Callable[..., Any]:
 def _make_submit(original: Callable[..., Any]) -> Callable[..., Any]:
     def submit(self: Any, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
         # Who hands over `Context.run` carries the whole context already.
-        if (
-            current_run.get() is None and not current_groups.get()
-        ) or type(getattr(function, "__self__", None)) is Context:
+        if (current_run.get() is None and not current_groups.get()) or type(
+            getattr(function, "__self__", None)
+        ) is Context:
             return original(self, function, *arguments, **keywords)
         return original(self, _carrying(function), *arguments, **keywords)
 

@@ -64,9 +64,7 @@ def make_agenerate(original: Make) -> Make:
     """Wrap `BaseChatModel.agenerate`."""
 
     @functools.wraps(original)
-    async def agenerate(
-        self: Any, messages: Any, stop: Any = None, callbacks: Any = None, **keywords: Any
-    ) -> Any:
+    async def agenerate(self: Any, messages: Any, stop: Any = None, callbacks: Any = None, **keywords: Any) -> Any:
         run = current_run.get()
         if run is None or entered.get() is self:
             _unguarded(run, self)
@@ -102,9 +100,7 @@ def make_stream(original: Make) -> Make:
             call,
             lambda: _inside(
                 self,
-                original(
-                    self, _with_notes(messages, call), config, stop=stop, **_keywords(self, call, keywords)
-                ),
+                original(self, _with_notes(messages, call), config, stop=stop, **_keywords(self, call, keywords)),
             ),
             _Chunks(call),
         )
@@ -116,9 +112,7 @@ def make_astream(original: Make) -> Make:
     """Wrap `BaseChatModel.astream`."""
 
     @functools.wraps(original)
-    def astream(
-        self: Any, input: Any, config: Any = None, *, stop: Any = None, **keywords: Any
-    ) -> AsyncIterator[Any]:
+    def astream(self: Any, input: Any, config: Any = None, *, stop: Any = None, **keywords: Any) -> AsyncIterator[Any]:
         run = current_run.get()
         if run is None or entered.get() is self:
             _unguarded(run, self)
@@ -130,9 +124,7 @@ def make_astream(original: Make) -> Make:
             call,
             lambda: _inside_async(
                 self,
-                original(
-                    self, _with_notes(messages, call), config, stop=stop, **_keywords(self, call, keywords)
-                ),
+                original(self, _with_notes(messages, call), config, stop=stop, **_keywords(self, call, keywords)),
             ),
             _Chunks(call),
         )
@@ -230,9 +222,7 @@ class _Chunks:
 
     def outcome(self) -> CallOutcome:
         usage = self._usage or self._call.usage_seen or Usage()
-        return CallOutcome(
-            "".join(self._texts), tuple(self._calls), usage, cut=self._cut, cached=self._cached
-        )
+        return CallOutcome("".join(self._texts), tuple(self._calls), usage, cut=self._cut, cached=self._cached)
 
 
 def _add(first: Any, second: Any) -> Any:

@@ -103,9 +103,7 @@ class Frame:
 
     def know_agents_again(self) -> None:
         """After a resume: agents that the run knew are agents again."""
-        self.agents |= {
-            name for name in self.run.agents & self.graph.nodes if self.graph.may_be_agent(name)
-        }
+        self.agents |= {name for name in self.run.agents & self.graph.nodes if self.graph.may_be_agent(name)}
 
     def take_default_owner(self, names: list[str]) -> None:
         """The entry agent owns the run, where nobody was named and it is one agent."""
@@ -123,6 +121,4 @@ class Frame:
 
     def _other_agents(self) -> bool:
         owner = self.run.owner
-        return any(agent != owner for agent in self.agents) or any(
-            agent != owner for agent in self.run.agents
-        )
+        return any(agent != owner for agent in self.agents) or any(agent != owner for agent in self.run.agents)

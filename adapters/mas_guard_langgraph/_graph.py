@@ -70,9 +70,7 @@ def _is_pregel(runnable: Any) -> bool:
     return any(kind.__name__ == "Pregel" for kind in type(runnable).__mro__)
 
 
-def _edges(
-    pregel: Any, nodes: frozenset[str]
-) -> tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]:
+def _edges(pregel: Any, nodes: frozenset[str]) -> tuple[frozenset[tuple[str, str]], frozenset[tuple[str, str]]]:
     builder = getattr(pregel, "builder", None)
     if builder is None:
         return frozenset(), frozenset()

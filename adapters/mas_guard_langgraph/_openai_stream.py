@@ -22,9 +22,7 @@ def make_stream(original: Make) -> Make:
     """Wrap `BaseChatOpenAI._stream`."""
 
     @functools.wraps(original)
-    def _stream(
-        self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **keywords: Any
-    ) -> Iterator[Any]:
+    def _stream(self: Any, messages: Any, stop: Any = None, run_manager: Any = None, **keywords: Any) -> Iterator[Any]:
         call = _call_to_ask_for(self, keywords)
         if call is None:
             yield from original(self, messages, stop, run_manager, **keywords)

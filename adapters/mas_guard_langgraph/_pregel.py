@@ -218,9 +218,7 @@ async def _released_async(frame: Frame, stream: AsyncIterator[Any]) -> AsyncIter
         frame.loop = None
 
 
-def _open(
-    adapter: LangGraphAdapter, mark: Mark, pregel: Any, input: Any, config: Any
-) -> tuple[Run, Frame]:
+def _open(adapter: LangGraphAdapter, mark: Mark, pregel: Any, input: Any, config: Any) -> tuple[Run, Frame]:
     from langgraph.errors import GraphBubbleUp
 
     configurable = (config or {}).get("configurable") or {}

@@ -141,9 +141,7 @@ def _keep_control(task: Any, source: str, denied: set[str], answer: Answer) -> N
     writes = []
     for channel, value in task.writes:
         if _is_routing(channel):
-            target = (
-                value.node if channel == TASKS else channel.removeprefix(BRANCH).rsplit(":", 1)[-1]
-            )
+            target = value.node if channel == TASKS else channel.removeprefix(BRANCH).rsplit(":", 1)[-1]
             if target in denied:
                 continue
         if channel == "active_agent" and value in denied:

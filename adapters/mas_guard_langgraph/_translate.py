@@ -63,9 +63,7 @@ def own_cap(model: Any, keywords: dict[str, Any]) -> int | None:
     return None
 
 
-def model_call(
-    model: Any, batches: Sequence[Sequence[Any]], keywords: dict[str, Any], agent: str
-) -> ModelCall:
+def model_call(model: Any, batches: Sequence[Sequence[Any]], keywords: dict[str, Any], agent: str) -> ModelCall:
     """Translate one call; *batches* are the message lists that it sends."""
     name = model_name(model, keywords)
     bound, media = 0, 0
@@ -105,9 +103,7 @@ def _message_bound(message: Any) -> tuple[int, int]:
     content = getattr(message, "content", message)
     media = 0
     if isinstance(content, list):
-        media = sum(
-            1 for part in content if isinstance(part, dict) and part.get("type", "text") not in _TEXT_PARTS
-        )
+        media = sum(1 for part in content if isinstance(part, dict) and part.get("type", "text") not in _TEXT_PARTS)
     return input_bound(_message_text(message)) + PER_MESSAGE + media * PER_MEDIA, media
 
 
@@ -178,9 +174,7 @@ def usage_of(metadata: Any) -> Usage:
     if not metadata or "input_tokens" not in metadata or "output_tokens" not in metadata:
         return Usage()
     details = metadata.get("input_token_details") or {}
-    return Usage(
-        metadata["input_tokens"], metadata["output_tokens"], cached_tokens=details.get("cache_read") or 0
-    )
+    return Usage(metadata["input_tokens"], metadata["output_tokens"], cached_tokens=details.get("cache_read") or 0)
 
 
 def was_cut(metadata: Any) -> bool:

@@ -53,11 +53,7 @@ class Body:
             if shown:
                 yield shown
         except BaseException as error:
-            if (
-                isinstance(error, Exception)
-                and not isinstance(error, GuardStopped)
-                and (rest := reader.rest())
-            ):
+            if isinstance(error, Exception) and not isinstance(error, GuardStopped) and (rest := reader.rest()):
                 yield rest
             ours = sent.broke_off(error)
             self._close()
@@ -115,11 +111,7 @@ class AsyncBody:
             if shown:
                 yield shown
         except BaseException as error:
-            if (
-                isinstance(error, Exception)
-                and not isinstance(error, GuardStopped)
-                and (rest := reader.rest())
-            ):
+            if isinstance(error, Exception) and not isinstance(error, GuardStopped) and (rest := reader.rest()):
                 yield rest
             ours = sent.broke_off(error)
             await self._close()

@@ -15,9 +15,7 @@ from mas_guard_openai._kinds import CHAT, COMPLETIONS, RESPONSES, Kind
 
 # Reasoning models refuse `max_tokens`; most compatible servers know nothing else.
 _OPENAI_MODEL = re.compile(r"(ft:)?(gpt-|chatgpt|o\d|codex)", re.IGNORECASE)
-_OPENAI_HOST = re.compile(
-    r"(\.|//)(openai|openai\.azure|cognitiveservices\.azure|services\.ai\.azure)\.(com|us)\b"
-)
+_OPENAI_HOST = re.compile(r"(\.|//)(openai|openai\.azure|cognitiveservices\.azure|services\.ai\.azure)\.(com|us)\b")
 
 
 def changes(kind: Kind, call: ModelCall, body: Mapping[str, Any], host: str) -> dict[str, Any]:

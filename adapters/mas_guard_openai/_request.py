@@ -96,9 +96,7 @@ def make_async_request(original: Make) -> Make:
         with sent.being_sent():
             while True:
                 try:
-                    reply = await ongoing.within_time(
-                        lambda: original(self, cast_to, sent.options, **keywords)
-                    )
+                    reply = await ongoing.within_time(lambda: original(self, cast_to, sent.options, **keywords))
                     break
                 except BaseException as error:
                     if sent.asks_again(error):

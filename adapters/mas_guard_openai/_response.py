@@ -62,9 +62,7 @@ def _unread(sent: Sent, keywords: dict[str, Any]) -> bool:
         streamed = bool(keywords.get("stream")) and "json" not in response.headers.get("content-type", "")
         report = sent.run.engine.plugins.errors.report
         sent.reader = (
-            EventStream(sent.kind, sent.call.choices, sent.hides_usage, report)
-            if streamed
-            else WholeBody(sent.kind)
+            EventStream(sent.kind, sent.call.choices, sent.hides_usage, report) if streamed else WholeBody(sent.kind)
         )
         weakref.finalize(response, sent.gone).atexit = False
         return True

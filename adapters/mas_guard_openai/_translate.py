@@ -71,11 +71,7 @@ def _choices(kind: Kind, body: Mapping[str, Any]) -> int:
     asked = [body.get("n"), body.get("best_of") if kind is COMPLETIONS else None]
     choices = max([1, *(number for number in asked if isinstance(number, int))])
     prompts = body.get("prompt")
-    many = (
-        kind is COMPLETIONS
-        and isinstance(prompts, list)
-        and not all(isinstance(part, int) for part in prompts)
-    )
+    many = kind is COMPLETIONS and isinstance(prompts, list) and not all(isinstance(part, int) for part in prompts)
     return choices * max(1, len(prompts)) if many and isinstance(prompts, list) else choices
 
 

@@ -27,9 +27,7 @@ def check(values: Mapping[str, Any], provenance: Mapping[str, Provenance]) -> No
 
 
 def _check_repetition(values: Mapping[str, Any], origin: Origin) -> None:
-    stages = [
-        (f"REPETITION__{stage}", values[f"REPETITION__{stage}"]) for stage in ("REDIRECT", "BLOCK", "STOP")
-    ]
+    stages = [(f"REPETITION__{stage}", values[f"REPETITION__{stage}"]) for stage in ("REDIRECT", "BLOCK", "STOP")]
     counted = [(key, figure) for key, figure in stages if figure is not None]
     for (earlier, low), (later, high) in pairwise(counted):
         if low > high:

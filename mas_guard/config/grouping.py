@@ -36,9 +36,7 @@ def parts_of(values: Mapping[str, Any]) -> dict[str, Any]:
         "agents": MappingProxyType({name: _agent(values, given) for name, given in tables["AGENTS"].items()}),
         "budgets": MappingProxyType({name: _budget(given, "") for name, given in tables["BUDGETS"].items()}),
         "tools": MappingProxyType({name: ToolSettings(**given) for name, given in tables["TOOLS"].items()}),
-        "models": MappingProxyType(
-            {name: ModelSettings(**given) for name, given in tables["MODELS"].items()}
-        ),
+        "models": MappingProxyType({name: ModelSettings(**given) for name, given in tables["MODELS"].items()}),
         "rules": MappingProxyType({name: RuleSettings(**given) for name, given in tables["RULES"].items()}),
         "unlimited": tuple(key for key, value in values.items() if _is_lifted(key, value)),
     }

@@ -11,9 +11,7 @@ LIMIT_SETTINGS: tuple[Setting, ...] = (
         "BUDGET__TOKENS",
         "integer",
         "10 000 000",
-        "The most tokens a run may use, input and output together, "
-        + BUDGET_NOTE
-        + ". The default only stops "
+        "The most tokens a run may use, input and output together, " + BUDGET_NOTE + ". The default only stops "
         "runaways (100 calls with a full window); `mas-guard suggest` gives yours.",
         "200_000",
         unit="tokens",
@@ -47,9 +45,7 @@ LIMIT_SETTINGS: tuple[Setting, ...] = (
         "BUDGET__USD",
         "money",
         "none",
-        "The most a run may cost at list price, "
-        + BUDGET_NOTE
-        + ". With it set, a model without a known price is "
+        "The most a run may cost at list price, " + BUDGET_NOTE + ". With it set, a model without a known price is "
         "refused (see UNKNOWN_PRICE).",
         "2.50",
         unit="USD",
@@ -146,8 +142,7 @@ LIMIT_SETTINGS: tuple[Setting, ...] = (
         "BUDGET_WAIT",
         "duration",
         "none",
-        "How long a call waits for holds of others to come back; `none` is as long as the deadline, 0 refuses at "
-        "once.",
+        "How long a call waits for holds of others to come back; `none` is as long as the deadline, 0 refuses at once.",
         "20s",
         unit="time",
         optional=True,

@@ -26,9 +26,7 @@ TABLES = frozenset(setting.key.split("__")[0] for setting in NAMED_SETTINGS)
 """The settings that are tables by name: AGENTS, BUDGETS, TOOLS, MODELS, RULES."""
 
 GROUPS = frozenset(
-    "__".join(parts[:length])
-    for parts in (key.split("__") for key in BY_KEY)
-    for length in range(1, len(parts))
+    "__".join(parts[:length]) for parts in (key.split("__") for key in BY_KEY) for length in range(1, len(parts))
 )
 """Every beginning of a key that is not a key itself: BUDGET, AGENTS, AGENTS__*, AGENTS__*__BUDGET, ..."""
 

@@ -125,10 +125,7 @@ def cost(facts: ModelFacts, usage: Usage, *, written_tokens: int = 0) -> int | N
     written = min(written_tokens, usage.input_tokens - cached)
     plain = usage.input_tokens - cached - written
     return _rounded_up(
-        plain * price.input
-        + cached * price.cached
-        + written * price.written
-        + usage.output_tokens * price.output
+        plain * price.input + cached * price.cached + written * price.written + usage.output_tokens * price.output
     )
 
 

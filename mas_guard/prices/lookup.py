@@ -37,9 +37,7 @@ def _facts(name: str, policy: Policy, passed: tuple[str, ...]) -> ModelFacts:
     if own is None:
         return _published_facts(name)
     base = own.base if own.base is not None and own.base not in (*passed, name) else None
-    facts = (
-        _published_facts(name) if base is None else replace(_facts(base, policy, (*passed, name)), name=name)
-    )
+    facts = _published_facts(name) if base is None else replace(_facts(base, policy, (*passed, name)), name=name)
     if own.max_output is not None:
         facts = replace(facts, max_output=own.max_output)
     if own.input_price is not None and own.output_price is not None:

@@ -38,7 +38,7 @@ def facts_of(name: str) -> ModelFacts:
         if found is None:
             return ModelFacts(name)
         return _facts(name, found, f"genai-prices {genai_prices.__version__}")
-    except Exception as error:  # noqa: BLE001 - another package's fault must not become the app's
+    except Exception as error:
         logger.warning(
             "genai-prices could not be asked about the model %r (%s: %s); its price is unknown. "
             'Add [models."%s"] to mas-guard.toml, or update genai-prices.',

@@ -31,7 +31,7 @@ def exact_counter(model: str) -> Callable[[str], int] | None:
         return None
     try:
         encoding = _encoding_of(model)
-    except Exception:  # noqa: BLE001 - whatever fails in there, the upper bound stands
+    except Exception:
         return None
     if encoding is None:
         return None
@@ -91,9 +91,7 @@ def _cached_file(address: str, expected_hash: str | None, directory: str) -> byt
     # tiktoken names a cached file by the SHA-1 of its address.
     if not directory:
         raise LookupError("tiktoken keeps no vocabularies here")
-    content = (
-        Path(directory) / hashlib.sha1(address.encode(), usedforsecurity=False).hexdigest()
-    ).read_bytes()
+    content = (Path(directory) / hashlib.sha1(address.encode(), usedforsecurity=False).hexdigest()).read_bytes()
     if expected_hash is not None and hashlib.sha256(content).hexdigest() != expected_hash:
         raise LookupError(f"the cached vocabulary {address} is damaged")
     return content

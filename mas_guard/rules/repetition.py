@@ -8,6 +8,7 @@ after the same agent had received the earlier equal call's result.
 from __future__ import annotations
 
 import json
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ from mas_guard.types import Call, CallOutcome, ModelCall, ToolCall, Verdict
 
 RULE = "repetition"
 SHORT_REPLY = 60  # characters; shorter replies are routing lines and acknowledgements, not answers
-REMEMBERED = 4096  # different calls per run; the oldest is forgotten, so that a long run stays small
+REMEMBERED = 1024  # different calls per run; the oldest is forgotten, so that a long run stays small
 
 
 @dataclass(slots=True)
@@ -37,7 +38,7 @@ class _History:
 
     def __init__(self) -> None:
         self.tick = 0
-        self.seen: dict[Any, _Seen] = {}
+        self.seen: OrderedDict[Any, _Seen] = OrderedDict()
         self.replies: dict[str, int] = {}
         self.started: dict[int, int] = {}
 
@@ -45,7 +46,7 @@ class _History:
         found = self.seen.get(key)
         if found is None:
             while len(self.seen) >= REMEMBERED:
-                self.seen.pop(next(iter(self.seen)))
+                self.seen.popitem(last=False)
             found = self.seen[key] = _Seen()
         return found
 

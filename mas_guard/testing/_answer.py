@@ -85,12 +85,8 @@ def answer(reply: Reply, request: Request, held_bytes: int = 0) -> Answer:
     if reply.usage:
         given = reply.input_tokens
         estimate = max(1, (len(request.raw) + held_bytes) // 4)
-        usage = Usage(
-            estimate if given is None else given, output * choices, reply.cached_tokens, reasoning * choices
-        )
-    return Answer(
-        request.index, request.model, pieces, reply.refusal is not None, calls, finish, usage, choices
-    )
+        usage = Usage(estimate if given is None else given, output * choices, reply.cached_tokens, reasoning * choices)
+    return Answer(request.index, request.model, pieces, reply.refusal is not None, calls, finish, usage, choices)
 
 
 def cap_of(request: Request) -> int | None:

@@ -109,9 +109,7 @@ def _check_message(message: Any, place: str) -> None:
     may_be_null = message["role"] == "assistant" and (message.get("tool_calls") or message.get("refusal"))
     if message.get("content") is None:
         if not may_be_null:
-            raise Refusal(
-                "Invalid value for 'content': expected a string, got null.", param=f"{place}.content"
-            )
+            raise Refusal("Invalid value for 'content': expected a string, got null.", param=f"{place}.content")
     else:
         _check_content(message["content"], f"{place}.content")
     if message["role"] == "tool":
@@ -154,15 +152,13 @@ def _check_every_call_is_answered(messages: list[Body]) -> None:
 def _take_answer(message: Body, asked: dict[str, bool], place: str) -> None:
     if not asked:
         raise Refusal(
-            "Invalid parameter: messages with role 'tool' must be a response to a preceding message "
-            "with 'tool_calls'.",
+            "Invalid parameter: messages with role 'tool' must be a response to a preceding message with 'tool_calls'.",
             param=place,
         )
     call_id = message["tool_call_id"]
     if call_id not in asked:
         raise Refusal(
-            f"Invalid parameter: 'tool_call_id' of '{call_id}' not found in 'tool_calls' "
-            "of previous message.",
+            f"Invalid parameter: 'tool_call_id' of '{call_id}' not found in 'tool_calls' of previous message.",
             param=place,
         )
     asked[call_id] = True
@@ -173,7 +169,6 @@ def _refuse_unanswered(asked: dict[str, bool], place: str) -> None:
     if missing:
         raise Refusal(
             "An assistant message with 'tool_calls' must be followed by tool messages responding to each "
-            "'tool_call_id'. The following tool_call_ids did not have response messages: "
-            + ", ".join(missing),
+            "'tool_call_id'. The following tool_call_ids did not have response messages: " + ", ".join(missing),
             param=place,
         )

@@ -21,9 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     try:
         script = _load(given.script)
-        server = ModelServer(
-            script, port=given.port, max_requests=given.max_requests, repeat_last=given.repeat_last
-        )
+        server = ModelServer(script, port=given.port, max_requests=given.max_requests, repeat_last=given.repeat_last)
     except (ImportError, AttributeError, ValueError, TypeError, OSError) as error:
         parser.error(f"cannot serve {given.script} on port {given.port}: {error}")
     with server:

@@ -84,7 +84,7 @@ class Exchange:
                 return Admitted(request, None, self._script.next(request), history, size)
             except Refusal as refusal:
                 return Admitted(request, refusal, Reply, [], 0)
-            except Exception as error:  # noqa: BLE001 - a hole in the checks is said, not left unanswered
+            except Exception as error:
                 hole = our_fault(f"The check of the request failed: {error!r}.", "check_failed")
                 return Admitted(request, hole, Reply, [], 0)
 

@@ -134,9 +134,7 @@ class Handler(BaseHTTPRequestHandler):
         message = f"Invalid URL ({self.command} {self._path()}). This server has {known}."
         self._send_json(404, Refusal(message, status=404).body())
 
-    def _send_json(
-        self, status: int, body: dict[str, Any], headers: Any = None, index: int | None = None
-    ) -> None:
+    def _send_json(self, status: int, body: dict[str, Any], headers: Any = None, index: int | None = None) -> None:
         data = json.dumps(body, ensure_ascii=False).encode()
         self.send_response(status)
         self._send_header_lines(headers or {}, index)

@@ -21,9 +21,7 @@ class HttpServer(ThreadingHTTPServer):
     # Fan-outs connect all at once; the default backlog of 5 would make the sixth wait a second.
     request_queue_size = 1024
 
-    def __init__(
-        self, port: int, handler: type[BaseHTTPRequestHandler], exchange: Exchange, traffic: Traffic
-    ) -> None:
+    def __init__(self, port: int, handler: type[BaseHTTPRequestHandler], exchange: Exchange, traffic: Traffic) -> None:
         self.exchange = exchange
         self.traffic = traffic
         self._open: set[socket.socket] = set()

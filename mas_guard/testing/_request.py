@@ -74,9 +74,7 @@ class Request:
     @property
     def system(self) -> str:
         """The text of all system and developer messages, a line break between them."""
-        return "\n".join(
-            message["content"] for message in self.messages if message["role"] in ("system", "developer")
-        )
+        return "\n".join(message["content"] for message in self.messages if message["role"] in ("system", "developer"))
 
 
 def _from_chat(message: dict[str, Any]) -> dict[str, Any]:

@@ -36,9 +36,7 @@ def output_items(answer: Answer) -> list[dict[str, Any]]:
     if answer.text or not answer.calls:
         items.append({**_message(answer), "status": status, "content": [_part(answer, answer.text)]})
     for position, call in enumerate(answer.calls):
-        items.append(
-            {**_function_call(answer, call, position), "status": status, "arguments": call.arguments}
-        )
+        items.append({**_function_call(answer, call, position), "status": status, "arguments": call.arguments})
     return items
 
 

@@ -72,6 +72,4 @@ def _as_reply(given: object) -> Reply:
         return given
     if isinstance(given, str):
         return Reply(text=given)
-    raise our_fault(
-        f"The script gave {type(given).__name__} where a Reply or a string belongs.", "script_failed"
-    )
+    raise our_fault(f"The script gave {type(given).__name__} where a Reply or a string belongs.", "script_failed")

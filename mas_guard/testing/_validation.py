@@ -59,18 +59,14 @@ def check_required(body: Body, name: str, *kinds: type, within: str = "") -> Non
     """Refuse a missing field; *within* names the object that should hold it."""
     place = f"{within}.{name}" if within else name
     if name not in body:
-        raise Refusal(
-            f"Missing required parameter: '{place}'.", param=place, code="missing_required_parameter"
-        )
+        raise Refusal(f"Missing required parameter: '{place}'.", param=place, code="missing_required_parameter")
     check_type(body[name], place, *kinds)
 
 
 def check_not_empty(value: list[Any], name: str) -> None:
     """Refuse an empty array."""
     if not value:
-        message = (
-            f"Invalid '{name}': empty array. Expected an array with minimum length 1, but got 0 instead."
-        )
+        message = f"Invalid '{name}': empty array. Expected an array with minimum length 1, but got 0 instead."
         raise Refusal(message, param=name, code="empty_array")
 
 
@@ -103,8 +99,7 @@ def check_cap(body: Body, name: str, limits: Limits, lowest: int) -> None:
         return
     if cap < lowest:
         raise Refusal(
-            f"Invalid '{name}': integer below minimum value. "
-            f"Expected a value >= {lowest}, but got {cap} instead.",
+            f"Invalid '{name}': integer below minimum value. Expected a value >= {lowest}, but got {cap} instead.",
             param=name,
             code="integer_below_min_value",
         )

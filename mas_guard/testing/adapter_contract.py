@@ -117,9 +117,7 @@ class AdapterContract(ABC):
 
     def test_the_same_call_with_the_same_result_is_redirected_then_blocked_then_stopped(self) -> None:
         """Redirect at 3, block at 4, stop at 6."""
-        with ModelServer(
-            lambda request: call("look_up", page=1) if request.tool_names else text(ANSWER)
-        ) as server:
+        with ModelServer(lambda request: call("look_up", page=1) if request.tool_names else text(ANSWER)) as server:
             app = mas_guard.wrap(self.tool_app(server.url))
             with pytest.raises(mas_guard.RepetitionDetected):
                 self.run(app, "look it up")
@@ -131,6 +129,7 @@ class AdapterContract(ABC):
 
     def test_a_polling_tool_has_its_allowance(self) -> None:
         """`[tools.NAME] repeat` lets equal results pass."""
+
         def script(request: Request) -> Reply:
             return call("look_up", page=1) if request.index < 20 else text(ANSWER)
 

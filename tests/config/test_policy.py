@@ -140,9 +140,7 @@ NARROWED: list[tuple[dict[str, Any], dict[str, Any], str, Any]] = [
 
 
 @pytest.mark.parametrize(("outer", "inner", "key", "in_force"), NARROWED)
-def test_an_inner_policy_only_narrows(
-    outer: dict[str, Any], inner: dict[str, Any], key: str, in_force: Any
-) -> None:
+def test_an_inner_policy_only_narrows(outer: dict[str, Any], inner: dict[str, Any], key: str, in_force: Any) -> None:
     narrowed = policy_of(**outer).narrowed_by(policy_of(**inner))
     assert narrowed.values.get(key, "enforce") == in_force
 

@@ -149,9 +149,7 @@ def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_named_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        ConfigError, match=r"MAS_GUARD_CONFIG names 'gone\.toml'.*Correct the path, or unset"
-    ) as caught:
+    with pytest.raises(ConfigError, match=r"MAS_GUARD_CONFIG names 'gone\.toml'.*Correct the path, or unset") as caught:
         load_policy(environ={"MAS_GUARD_CONFIG": "gone.toml"}, directory=tmp_path)
     assert caught.value.key == "CONFIG"
 

@@ -55,9 +55,7 @@ def test_each_source_wins_when_the_stronger_ones_are_silent(tmp_path: Path) -> N
 
 
 def test_sources_mix_key_by_key(tmp_path: Path) -> None:
-    write(
-        tmp_path, "mas-guard.toml", "[budget]\nusd = 9\ntokens = 700\n[agents.researcher]\nbudget = {usd = 1}"
-    )
+    write(tmp_path, "mas-guard.toml", "[budget]\nusd = 9\ntokens = 700\n[agents.researcher]\nbudget = {usd = 1}")
     environ = {"MAS_GUARD_BUDGET__USD": "2", "MAS_GUARD_AGENTS": '{"researcher": {"step_timeout": "5m"}}'}
     policy = load_policy({"budget": {"model_calls": 3}}, environ=environ, directory=tmp_path)
     assert (policy.budget.usd, policy.budget.tokens, policy.budget.model_calls) == (Decimal(2), 700, 3)
@@ -69,9 +67,7 @@ def test_sources_mix_key_by_key(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["observe", "off"])
 def test_the_person_on_call_beats_even_code(mode: str, tmp_path: Path) -> None:
     environ = {"MAS_GUARD_MODE": mode}
-    policy = load_policy(
-        {"mode": "enforce"}, command_line={"mode": "enforce"}, environ=environ, directory=tmp_path
-    )
+    policy = load_policy({"mode": "enforce"}, command_line={"mode": "enforce"}, environ=environ, directory=tmp_path)
     assert policy.mode == mode
     assert policy.explain("MODE").source == "environment variable MAS_GUARD_MODE"
     assert ("code", "enforce") in policy.explain("MODE").beaten
@@ -87,9 +83,7 @@ def test_a_misspelt_mode_of_the_person_on_call_is_refused_even_under_code(tmp_pa
         load_policy({"mode": "enforce"}, environ={"MAS_GUARD_MODE": "obsrve"}, directory=tmp_path)
 
 
-def test_policy_of_reads_no_file_and_no_variable_but_the_mode(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_policy_of_reads_no_file_and_no_variable_but_the_mode(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "mas-guard.toml", "max_hops = 5")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MAS_GUARD_MAX_HOPS", "3")

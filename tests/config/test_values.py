@@ -92,9 +92,7 @@ def test_a_value_is_read_as_it_is_meant(key: str, given: Any, meant: Any) -> Non
 
 
 @pytest.mark.parametrize(("key", "given", "said"), REFUSED)
-def test_a_wrong_value_is_refused_by_name_with_what_was_given_and_an_example(
-    key: str, given: Any, said: str
-) -> None:
+def test_a_wrong_value_is_refused_by_name_with_what_was_given_and_an_example(key: str, given: Any, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         policy_of(**{key.lower(): given})
     message = str(caught.value)

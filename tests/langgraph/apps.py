@@ -94,9 +94,7 @@ def toolbox(url: str, *tools: Callable[..., Any], checkpointer: Any = None, **op
 def two_with_tools(url: str, *tools: Callable[..., Any], checkpointer: Any = None, **options: Any) -> Any:
     """Alice hands on to bob, who has tools and can hand back."""
     chat = model(url, **options)
-    alice = create_agent(
-        chat, [create_handoff_tool(agent_name="bob")], name="alice", system_prompt="You are alice."
-    )
+    alice = create_agent(chat, [create_handoff_tool(agent_name="bob")], name="alice", system_prompt="You are alice.")
     bob = create_agent(
         chat, [*tools, create_handoff_tool(agent_name="alice")], name="bob", system_prompt="You are bob."
     )

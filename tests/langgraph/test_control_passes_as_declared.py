@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pytest
 from langchain.agents import create_agent
@@ -12,7 +12,6 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import InjectedState
 from langgraph.types import Command
 from langgraph_swarm import create_handoff_tool, create_swarm
-from typing_extensions import Annotated
 
 import mas_guard
 from mas_guard.testing import ModelServer, Reply, Request, call, text
@@ -160,9 +159,7 @@ def test_agent_and_tools_moves_do_not_count() -> None:
         return call("look_up", page=request.index) if request.index < 40 else text("Read forty pages.")
 
     with ModelServer(script) as server:
-        state = mas_guard.wrap(create_agent(model(server.url), [look_up])).invoke(
-            QUESTION, {"recursion_limit": 200}
-        )
+        state = mas_guard.wrap(create_agent(model(server.url), [look_up])).invoke(QUESTION, {"recursion_limit": 200})
         assert server.count == 41
     outcome = mas_guard.outcome(state)
     assert (outcome.status, outcome.hops) == ("completed", 0)

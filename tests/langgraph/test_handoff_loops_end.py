@@ -60,7 +60,16 @@ def abatch(app: Any) -> str:
 
 
 # The third version of the event stream came with LangGraph 1.2.
-WAYS = (invoke, ainvoke, stream, astream, events_v2, batch, abatch, *([events_v3] if hasattr(Pregel, "_pregel_stream_v3") else []))
+WAYS = (
+    invoke,
+    ainvoke,
+    stream,
+    astream,
+    events_v2,
+    batch,
+    abatch,
+    *([events_v3] if hasattr(Pregel, "_pregel_stream_v3") else []),
+)
 
 
 def test_bare_the_swarm_reaches_the_servers_own_limit() -> None:
@@ -155,9 +164,7 @@ def asks_each_worker_once(request: Request) -> Reply:
         return text("done")
     workers = [name for name in request.tool_names if name.startswith("transfer_to_")]
     asked = [
-        message
-        for message in request.messages
-        if message["role"] == "tool" and "back" not in str(message["content"])
+        message for message in request.messages if message["role"] == "tool" and "back" not in str(message["content"])
     ]
     return call(workers[len(asked)]) if len(asked) < len(workers) else text("All three were asked.")
 

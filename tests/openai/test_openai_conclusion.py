@@ -75,9 +75,7 @@ def test_where_the_provider_keeps_the_history_the_brief_is_an_instruction(
     first = asking.responses.create(model=MODEL, input="What is owed?")
     with mas_guard.run("x", owner="clerk"):
         _stopped(concluding)
-        asking.responses.create(
-            model=MODEL, input="Well?", previous_response_id=first.id, instructions="Be brief."
-        )
+        asking.responses.create(model=MODEL, input="Well?", previous_response_id=first.id, instructions="Be brief.")
     body = server.requests[1].body
     assert body["input"] == "Well?"
     assert body["instructions"].startswith("Be brief.\n\n")
@@ -98,16 +96,12 @@ def test_an_owner_that_calls_a_tool_all_the_same_is_not_obeyed(
     server = serve([Reply(tool_calls=(ToolCallReply("pay"),))])
     with pytest.raises(mas_guard.BudgetExceeded) as stop, mas_guard.run("x", owner="clerk"):
         _stopped(concluding)
-        reply = client(server).chat.completions.create(
-            model=MODEL, messages=QUESTION, tools=[TOOL], stream=stream
-        )
+        reply = client(server).chat.completions.create(model=MODEL, messages=QUESTION, tools=[TOOL], stream=stream)
         list(reply)
     assert "pay" in stop.value.outcome.reason
 
 
-def test_what_the_provider_keeps_is_held_at_the_last_reply_of_that_conversation(
-    serve: Any, client: Any
-) -> None:
+def test_what_the_provider_keeps_is_held_at_the_last_reply_of_that_conversation(serve: Any, client: Any) -> None:
     server = serve([text("Paid.", input_tokens=3000, output_tokens=500)])
     asking = client(server)
     held = []

@@ -28,9 +28,7 @@ def test_a_call_costs_what_the_provider_says(serve: Any, client: Any, way: Any) 
 
 
 @pytest.mark.parametrize("way", ASYNC_WAYS.values(), ids=ASYNC_WAYS.keys())
-async def test_an_asynchronous_call_costs_what_the_provider_says(
-    serve: Any, async_client: Any, way: Any
-) -> None:
+async def test_an_asynchronous_call_costs_what_the_provider_says(serve: Any, async_client: Any, way: Any) -> None:
     server = serve([REPLY])
     with mas_guard.run("x") as run:
         await way(async_client(server))
@@ -64,9 +62,7 @@ def test_usage_that_is_not_said_is_charged_as_held_and_said_to_be_estimated(serv
 
 
 def test_a_reply_that_the_client_cannot_parse_is_settled_at_its_usage(serve: Any, client: Any) -> None:
-    server = serve(
-        [Reply(text='{"total": 5}' * 40, input_tokens=100, finish_reason="length", output_tokens=9)]
-    )
+    server = serve([Reply(text='{"total": 5}' * 40, input_tokens=100, finish_reason="length", output_tokens=9)])
     with mas_guard.run("x") as run, pytest.raises(Exception, match="length limit"):
         WAYS["chat_parse"](client(server))
     assert run.spent.tokens == 109

@@ -26,25 +26,19 @@ def never() -> Any:
 
 
 @pytest.mark.parametrize("retries", [0, 5])
-def test_a_synchronous_call_gets_the_time_that_is_left(
-    serve: Any, client: Any, never: Event, retries: int
-) -> None:
+def test_a_synchronous_call_gets_the_time_that_is_left(serve: Any, client: Any, never: Event, retries: int) -> None:
     server = serve([Reply(wait_for=never)])
     with (
         pytest.raises(mas_guard.DeadlineExceeded) as stop,
         mas_guard.run("x", deadline=SHORT),
         pytest.raises(mas_guard.DeadlineExceeded),
     ):
-        client(server, max_retries=retries).chat.completions.create(
-            model=MODEL, messages=QUESTION, max_tokens=400
-        )
+        client(server, max_retries=retries).chat.completions.create(model=MODEL, messages=QUESTION, max_tokens=400)
     assert server.count == 1
     assert stop.value.outcome.spent.tokens > 400
 
 
-async def test_an_asynchronous_call_is_cut_and_charged_as_held(
-    serve: Any, async_client: Any, never: Event
-) -> None:
+async def test_an_asynchronous_call_is_cut_and_charged_as_held(serve: Any, async_client: Any, never: Event) -> None:
     server = serve([Reply(wait_for=never)])
     with pytest.raises(mas_guard.DeadlineExceeded) as stop, mas_guard.run("x", deadline=SHORT):
         await async_client(server, max_retries=5).chat.completions.create(
@@ -68,16 +62,10 @@ def test_the_wait_before_a_retry_is_no_longer_than_the_time_that_is_left(
 
 
 @pytest.mark.parametrize("held_after", [0, 2])
-def test_a_stream_that_stalls_ends_with_the_deadline(
-    serve: Any, client: Any, never: Event, held_after: int
-) -> None:
+def test_a_stream_that_stalls_ends_with_the_deadline(serve: Any, client: Any, never: Event, held_after: int) -> None:
     server = serve([Reply(text="Paid in full.", wait_for=never, hold_stream_after=held_after)])
     with pytest.raises(mas_guard.DeadlineExceeded), mas_guard.run("x", deadline=SHORT) as run:
-        list(
-            client(server).chat.completions.create(
-                model=MODEL, messages=QUESTION, max_tokens=400, stream=True
-            )
-        )
+        list(client(server).chat.completions.create(model=MODEL, messages=QUESTION, max_tokens=400, stream=True))
     assert run.spent.tokens > 400
 
 

@@ -104,9 +104,7 @@ def test_a_client_inside_a_tool_makes_calls_of_its_own(serve: Any, client: Any) 
     @tool
     def look_up(name: str) -> str:
         """Look a name up."""
-        return str(
-            client(server).chat.completions.create(model=MODEL, messages=QUESTION).choices[0].message.content
-        )
+        return str(client(server).chat.completions.create(model=MODEL, messages=QUESTION).choices[0].message.content)
 
     with mas_guard.run("x", budget={"model_calls": 2}) as run:
         assert look_up.invoke({"name": "Ada"}) == "Paid."

@@ -186,9 +186,7 @@ def test_open_streams_finish_after_a_budget_stop(serve: Any, client: Any) -> Non
     assert run.spent.tokens == 25
 
 
-def test_an_endpoint_that_refuses_the_option_is_asked_once_more_and_remembered(
-    serve: Any, client: Any
-) -> None:
+def test_an_endpoint_that_refuses_the_option_is_asked_once_more_and_remembered(serve: Any, client: Any) -> None:
     server = serve([REPLY], refuse_stream_options=True)
     asking = client(server)
     with mas_guard.run("x") as run:
@@ -199,9 +197,7 @@ def test_an_endpoint_that_refuses_the_option_is_asked_once_more_and_remembered(
     assert any("estimated" in note for note in run.outcome.notes)
 
 
-async def test_the_refused_option_is_left_out_for_asynchronous_clients_too(
-    serve: Any, async_client: Any
-) -> None:
+async def test_the_refused_option_is_left_out_for_asynchronous_clients_too(serve: Any, async_client: Any) -> None:
     server = serve([REPLY], refuse_stream_options=True)
     with mas_guard.run("x"):
         stream = await _open(async_client(server))

@@ -51,9 +51,7 @@ def test_observe_mode_leaves_every_request_byte_for_byte_as_bare(serve: Any, cli
 
 
 @pytest.mark.parametrize("way", ASYNC_WAYS)
-async def test_observe_mode_leaves_asynchronous_requests_as_bare(
-    serve: Any, async_client: Any, way: str
-) -> None:
+async def test_observe_mode_leaves_asynchronous_requests_as_bare(serve: Any, async_client: Any, way: str) -> None:
     server = serve([REPLY])
     await ASYNC_WAYS[way](async_client(server))
     with mas_guard.run("x", mode="observe", budget={"tokens": 10}):
@@ -130,9 +128,7 @@ def test_a_request_that_we_cannot_read_leaves_as_it_is_and_is_counted(
 
 
 @pytest.mark.parametrize("way", ["chat", "chat_stream", "chat_streaming_response", "responses_stream"])
-def test_a_reply_that_we_cannot_read_reaches_the_app(
-    serve: Any, client: Any, monkeypatch: Any, way: str
-) -> None:
+def test_a_reply_that_we_cannot_read_reaches_the_app(serve: Any, client: Any, monkeypatch: Any, way: str) -> None:
     def broken(*_: Any) -> Any:
         raise ValueError("an unexpected shape")
 

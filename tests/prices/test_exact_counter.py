@@ -88,9 +88,7 @@ def test_a_damaged_vocabulary_is_neither_used_nor_removed(tmp_path: Path) -> Non
     assert path.exists()
 
 
-def test_a_vocabulary_that_the_app_has_loaded_is_used_as_it_is(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_vocabulary_that_the_app_has_loaded_is_used_as_it_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     keep(tmp_path)
     loaded = tokenizer._loaded("o200k_base", str(tmp_path))
     monkeypatch.setitem(registry.ENCODINGS, "o200k_base", loaded)

@@ -150,9 +150,7 @@ class App:
         kind = self.random.choice(("sync", "async", "stream"))
         may_wait = self.random.random() < 0.8
         return (
-            yield from guarded(
-                self.world, call_flow(run, call), lambda: self._model(bound), kind, may_wait=may_wait
-            )
+            yield from guarded(self.world, call_flow(run, call), lambda: self._model(bound), kind, may_wait=may_wait)
         )
 
     def _use(self, run: Run, agent: str) -> Body:

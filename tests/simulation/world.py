@@ -41,9 +41,7 @@ class World:
         self.random = Random(seed)
         self.clock = Clock()
         self.ledger = MemoryLedger(clock=self.clock)
-        self.engine = Engine(
-            policy_of(), plugins=Plugins(entry_points=False), ledger=self.ledger, now=self.clock
-        )
+        self.engine = Engine(policy_of(), plugins=Plugins(entry_points=False), ledger=self.ledger, now=self.clock)
         self.provider_keeps_caps = provider_keeps_caps
         self.groups = [self._group(name) for name in range(self.random.choice((0, 0, 1, 2)))]
         self.runs = [self._run() for _ in range(self.random.randint(1, 3))]
@@ -113,7 +111,9 @@ class World:
     def tool_call(self, agent: str) -> ToolCall:
         """A call that *agent* might make of some tool."""
         random = self.random
-        return ToolCall(random.choice(("search", "fetch")), {"page": random.choice((0, 0, 0, random.randint(1, 9)))}, agent)
+        return ToolCall(
+            random.choice(("search", "fetch")), {"page": random.choice((0, 0, 0, random.randint(1, 9)))}, agent
+        )
 
     def next_seconds(self) -> float:
         """How far the clock jumps when it jumps: mostly a little, now and then past every lease."""

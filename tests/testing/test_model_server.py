@@ -282,9 +282,7 @@ def test_importing_the_names_loads_no_server() -> None:
 
 
 def test_several_calls_are_numbered_apart() -> None:
-    reply = Reply(
-        tool_calls=(ToolCallReply("a"), ToolCallReply("b", id="mine"), ToolCallReply("c", "{broken"))
-    )
+    reply = Reply(tool_calls=(ToolCallReply("a"), ToolCallReply("b", id="mine"), ToolCallReply("c", "{broken")))
     with ModelServer([reply]) as server:
         calls = ask(server).choices[0].message.tool_calls
     assert [(found.id, found.function.name) for found in calls] == [

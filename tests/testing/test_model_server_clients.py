@@ -71,9 +71,7 @@ def test_chat_stream_reports_usage_last_and_only_if_asked() -> None:
     with ModelServer([COUNTED, COUNTED]) as server, sync_client(server) as client:
         create = client.chat.completions.create
         quiet = list(create(model="gpt-4o", messages=HELLO, stream=True))
-        asked = list(
-            create(model="gpt-4o", messages=HELLO, stream=True, stream_options={"include_usage": True})
-        )
+        asked = list(create(model="gpt-4o", messages=HELLO, stream=True, stream_options={"include_usage": True}))
     assert all(chunk.usage is None and chunk.choices for chunk in quiet)
     assert "".join(chunk.choices[0].delta.content or "" for chunk in quiet) == "Hello there, world!"
     assert [chunk.usage is None for chunk in asked] == [True] * len(quiet) + [False]
@@ -95,9 +93,7 @@ async def test_chat_stream_async() -> None:
 
 def test_a_provider_that_always_reports_usage_needs_no_asking() -> None:
     with ModelServer([COUNTED], require_usage_opt_in=False) as server, sync_client(server) as client:
-        check_chat_usage(
-            list(client.chat.completions.create(model="gpt-4o", messages=HELLO, stream=True))[-1].usage
-        )
+        check_chat_usage(list(client.chat.completions.create(model="gpt-4o", messages=HELLO, stream=True))[-1].usage)
 
 
 def test_chat_stream_of_tool_calls_is_put_together_by_the_client() -> None:
@@ -191,9 +187,7 @@ def test_a_cap_cuts_a_tool_call_in_the_middle_of_its_arguments() -> None:
 
 def test_a_cap_cuts_a_responses_stream_which_ends_incomplete() -> None:
     with ModelServer([text("x" * 400)]) as server, sync_client(server) as client:
-        events = list(
-            client.responses.create(model="gpt-4o", input="hello", max_output_tokens=20, stream=True)
-        )
+        events = list(client.responses.create(model="gpt-4o", input="hello", max_output_tokens=20, stream=True))
     last: Any = events[-1]
     assert (last.type, last.response.incomplete_details.reason) == (
         "response.incomplete",
@@ -323,9 +317,7 @@ def test_langchain_tools(use_responses_api: bool, streamed: bool) -> None:
             ("search", {"query": "müller"}),
             ("stop", {}),
         ]
-        answers = [
-            {"role": "tool", "content": "found", "tool_call_id": found["id"]} for found in asked.tool_calls
-        ]
+        answers = [{"role": "tool", "content": "found", "tool_call_id": found["id"]} for found in asked.tool_calls]
         done = bound.invoke([HumanMessage("hello"), asked, *answers])
         assert done.text == "done"
         assert server.requests[1].tool_names == ["search"]

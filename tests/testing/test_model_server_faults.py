@@ -142,9 +142,7 @@ def test_the_server_gives_up_after_its_maximum() -> None:
             create = client.chat.completions.create
             create(model="gpt-4o", messages=HELLO)
             create(model="gpt-4o", messages=HELLO)
-            with pytest.raises(
-                openai.BadRequestError, match="answers 2 requests and this is request 3"
-            ) as raised:
+            with pytest.raises(openai.BadRequestError, match="answers 2 requests and this is request 3") as raised:
                 create(model="gpt-4o", messages=HELLO)
         assert raised.value.code == "server_gave_up"
         assert (server.count, server.answered) == (3, 2)

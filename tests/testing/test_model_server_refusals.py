@@ -250,9 +250,7 @@ def test_a_response_goes_on_from_the_previous_one() -> None:
         asked = client.responses.create(model="gpt-4o", input="hello")
         with pytest.raises(openai.BadRequestError, match="No tool output found for function call call_0_0"):
             client.responses.create(model="gpt-4o", input="and?", previous_response_id=asked.id)
-        stream = client.responses.create(
-            model="gpt-4o", input=output, previous_response_id=asked.id, stream=True
-        )
+        stream = client.responses.create(model="gpt-4o", input=output, previous_response_id=asked.id, stream=True)
         last: Any = list(stream)[-1]
         again = client.responses.create(model="gpt-4o", input="more", previous_response_id=last.response.id)
         assert again.output_text == "again"
