@@ -1,66 +1,67 @@
-"""What our seam adds to a model call in an agent, against what LangChain's own call limit adds."""
+"""What the guard adds to a turn of a LangChain agent, against what `ModelCallLimitMiddleware` adds to the same turn.
+
+A turn is one question to a `create_agent` agent whose scripted model answers in this process. The middleware counts
+model calls and nothing else; the guard's figure is all of it: the run, its record, budget, hops, and the model seam.
+"""
 
 from __future__ import annotations
 
+import gc
 import time
 from typing import Any
 
-from langchain.agents import create_agent
-from langchain.agents.middleware import ModelCallLimitMiddleware
-from langchain_core.language_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage
-
 import mas_guard
+from benchmarks import fastest
 
-CALLS = 60
-ROUNDS = 25
-BOUNDS = {"langchain turn: our seam / ModelCallLimitMiddleware": 0.30}
-QUESTION = {"messages": [("user", "hello")]}
+TURNS = 60
+ROUNDS = 40
 
 
-def agent(middleware: list[Any]) -> Any:
-    replies = iter(
-        lambda: AIMessage("fine", usage_metadata={"input_tokens": 5, "output_tokens": 1, "total_tokens": 6}), 0
-    )
-    return create_agent(GenericFakeChatModel(messages=replies), [], middleware=middleware)
+def agent(*middleware: Any) -> Any:
+    from langchain.agents import create_agent
+    from langchain_core.language_models.chat_models import BaseChatModel
+    from langchain_core.messages import AIMessage
+    from langchain_core.outputs import ChatGeneration, ChatResult
+
+    class Scripted(BaseChatModel):
+        model: str = "gpt-4o-mini"
+        max_tokens: int = 1000
+
+        @property
+        def _llm_type(self) -> str:
+            return "scripted"
+
+        def _generate(self, messages: Any, stop: Any = None, run_manager: Any = None, **keywords: Any) -> ChatResult:
+            usage = {"input_tokens": 20, "output_tokens": 5, "total_tokens": 25}
+            return ChatResult(generations=[ChatGeneration(message=AIMessage("Done.", usage_metadata=usage))])
+
+    return create_agent(Scripted(), tools=[], middleware=middleware)
 
 
 def seconds_per_turn(app: Any) -> float:
+    gc.collect()
     began = time.process_time()
-    for _ in range(CALLS):
-        app.invoke(QUESTION)
-    return (time.process_time() - began) / CALLS
-
-
-def seconds_per_call(chat: Any) -> float:
-    began = time.process_time()
-    for _ in range(CALLS):
-        chat.invoke("hello")
-    return (time.process_time() - began) / CALLS
+    for _ in range(TURNS):
+        app.invoke({"messages": [("user", "hello")]})
+    return (time.process_time() - began) / TURNS
 
 
 def measure() -> dict[str, float]:
-    """Interleaved rounds: what the middleware adds to a turn, what our seam adds to the turn's model call."""
-    plain, limited = agent([]), agent([ModelCallLimitMiddleware(run_limit=100)])
-    chat = GenericFakeChatModel(
-        messages=iter(
-            lambda: AIMessage("fine", usage_metadata={"input_tokens": 5, "output_tokens": 1, "total_tokens": 6}), 0
-        )
-    )
-    bare_turn, limited_turn, bare_call, guarded_call = [], [], [], []
+    from langchain.agents.middleware import ModelCallLimitMiddleware
+
+    plain, limited = agent(), agent(ModelCallLimitMiddleware(run_limit=1_000))
+    bare, middleware, guarded = [], [], []
     for _ in range(ROUNDS):
         mas_guard.uninstrument()
-        bare_turn.append(seconds_per_turn(plain))
-        limited_turn.append(seconds_per_turn(limited))
-        bare_call.append(seconds_per_call(chat))
-        mas_guard.wrap(plain)
-        with mas_guard.run("turns", budget={"model_calls": 10**9}):
-            guarded_call.append(seconds_per_call(chat))
+        bare.append(seconds_per_turn(plain))
+        middleware.append(seconds_per_turn(limited))
+        guarded.append(seconds_per_turn(mas_guard.wrap(plain)))
     mas_guard.uninstrument()
-    theirs = min(limited_turn) - min(bare_turn)
-    ours = min(guarded_call) - min(bare_call)
+    of_middleware = fastest(middleware) - fastest(bare)
     return {
-        "langchain turn: our seam / ModelCallLimitMiddleware": ours / theirs,
-        "langchain turn: our seam, microseconds": ours * 1e6,
-        "langchain turn: the middleware, microseconds": theirs * 1e6,
+        "turn: added by the guard, of what ModelCallLimitMiddleware adds": (fastest(guarded) - fastest(bare))
+        / of_middleware,
+        "turn: bare, microseconds": fastest(bare) * 1e6,
+        "turn: added by ModelCallLimitMiddleware, microseconds": of_middleware * 1e6,
+        "turn: added by the guard, microseconds": (fastest(guarded) - fastest(bare)) * 1e6,
     }

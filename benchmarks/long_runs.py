@@ -1,70 +1,83 @@
-"""Long runs stay as fast as short ones, and finished runs leave nothing behind."""
+"""A long run stays as fast as it began, and many finished runs leave memory flat.
+
+Both through the core alone, with a call that does nothing: what grows here grows in every app.
+"""
 
 from __future__ import annotations
 
 import gc
-import resource
 import time
-from statistics import median
+import tracemalloc
 
 import mas_guard
-from mas_guard._drivers import drive
-from mas_guard._flow import call_flow, handoff_flow
-from mas_guard.adapter import current_run
-from mas_guard.types import CallOutcome, Handoff, ModelCall, ToolCall, Usage
+from benchmarks import fastest
+from mas_guard.adapter import CallOutcome, ModelCall, Run, ToolCall, Usage, current_run, guard_call
 
-WINDOW = 200
-STEPS = 10_000
-RUNS = 100_000
-BOUNDS = {"long run: step 10,000 / step 10": 1.10, "finished runs: growth from 20,000 to 100,000, MB": 8.0}
-
-
-def one_step(number: int) -> None:
-    run = current_run.get()
-    assert run is not None
-    errors = run.engine.plugins.errors
-    model = ModelCall("gpt-4o-mini", "worker", input_bound=200, last_message=f"message {number}")
-    reply = CallOutcome(
-        f"an answer that differs each time and is long enough to be compared: {number}", (), Usage(50, 20)
-    )
-    drive(call_flow(run, model), lambda: None, lambda _: reply, errors)
-    result = CallOutcome(f"result {number}")
-    drive(call_flow(run, ToolCall("look_up", {"page": number}, "worker")), lambda: None, lambda _: result, errors)
-    drive(handoff_flow(run, Handoff("worker", ("other",), "sequence")), lambda: None, lambda _: reply, errors)
+RUNS = 12  # long runs, whose beginnings and ends are compared
+WINDOW = 50  # steps timed at each end
+LONG = 10_000
+SETTLED_IN = 20_000  # runs until every bounded memory is full
+MANY = 100_000
 
 
-def step_ratio() -> float:
-    """Median time of steps around 10,000 against steps around 10, each the best of several runs."""
-    early, late = [], []
-    for _ in range(5):
-        limits = {"tokens": 10**9, "model_calls": 10**6, "tool_calls": 10**6}
-        with mas_guard.run("long", budget=limits, max_hops=None, deadline=None):
-            seconds = []
-            for number in range(STEPS + WINDOW):
-                began = time.perf_counter()
-                one_step(number)
-                seconds.append(time.perf_counter() - began)
-        early.append(median(seconds[10 : 10 + WINDOW]))
-        late.append(median(seconds[STEPS : STEPS + WINDOW]))
-    return min(late) / min(early)
+def step(run: Run, number: int) -> None:
+    """One model call and one tool call, none of them equal to another."""
+    model = ModelCall("gpt-4o-mini", "agent", 40, 500, last_message=f"page {number}")
+    guard_call(run, model, lambda: None, lambda _: CallOutcome(f"look at {number}", ("look",), Usage(40, 20)))
+    tool = ToolCall("look", {"page": number}, "agent")
+    guard_call(run, tool, lambda: None, lambda _: CallOutcome(f"page {number} says {number}"))
 
 
-def growth() -> float:
-    """How many megabytes 80,000 more finished runs take, once the books on finished runs are full."""
-    at_first = 0
-    for number in range(RUNS):
-        with mas_guard.run("short"):
-            one_step(0)
-        if number == RUNS // 5:
-            gc.collect()
-            at_first = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def seconds_of_steps(run: Run, first: int) -> float:
     gc.collect()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - at_first) / 1024
+    began = time.process_time()
+    for number in range(first, first + WINDOW):
+        step(run, number)
+    return (time.process_time() - began) / WINDOW
+
+
+def late_step_over_early_step() -> float:
+    early, late = [], []
+    for _ in range(RUNS):
+        budget = {"tokens": "none", "model_calls": "none", "tool_calls": "none"}
+        with mas_guard.run("long", budget=budget):
+            run = current_run.get()
+            assert run is not None
+            for number in range(10):
+                step(run, number)
+            early.append(seconds_of_steps(run, 10))
+            for number in range(10 + WINDOW, LONG - WINDOW):
+                step(run, number)
+            late.append(seconds_of_steps(run, LONG - WINDOW))
+    return fastest(late) / fastest(early)
+
+
+def finish_runs(count: int) -> None:
+    for number in range(count):
+        with mas_guard.run("short", owner="clerk"):
+            run = current_run.get()
+            assert run is not None
+            step(run, number)
+
+
+def bytes_per_run() -> float:
+    """What each run beyond the first 20,000 leaves behind."""
+    finish_runs(SETTLED_IN - 1_000)
+    tracemalloc.start()
+    try:
+        # One generation of remembered runs under observation: what replaces it later is then counted against it.
+        finish_runs(1_000)
+        gc.collect()
+        before = tracemalloc.get_traced_memory()[0]
+        finish_runs(MANY - SETTLED_IN)
+        gc.collect()
+        return (tracemalloc.get_traced_memory()[0] - before) / (MANY - SETTLED_IN)
+    finally:
+        tracemalloc.stop()
 
 
 def measure() -> dict[str, float]:
-    mas_guard.uninstrument()
     return {
-        "long run: step 10,000 / step 10": step_ratio(),
-        "finished runs: growth from 20,000 to 100,000, MB": growth(),
+        "long run: step 10,000, of step 10": late_step_over_early_step(),
+        "finished runs: bytes left by each of 80,000 after the first 20,000": bytes_per_run(),
     }

@@ -11,7 +11,8 @@ from typing import Any
 from mas_guard._conclusion import brief_for
 from mas_guard._effects import Flow, Proceed, Scope
 from mas_guard._group import current_groups
-from mas_guard._run import Run, current_run, current_step
+from mas_guard._run import Run, current_run
+from mas_guard._step_scope import current_step
 from mas_guard.errors import GuardStopped
 from mas_guard.types import CallOutcome, Envelope, Outcome, OutcomeStatus
 

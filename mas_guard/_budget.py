@@ -6,7 +6,8 @@ from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
 from mas_guard._effects import Effect, Wait
-from mas_guard._run import Run, StepScope
+from mas_guard._run import Run
+from mas_guard._step_scope import StepScope
 from mas_guard.errors import BudgetExceeded
 from mas_guard.ledger import Account, Ask, Balance, Grant, Refusal
 from mas_guard.prices import ModelFacts, cost, input_bound, model_facts

@@ -34,7 +34,7 @@ class ActiveClock:
         return max(0.0, self.limit - keep - self.elapsed)
 
     def pause(self) -> None:
-        """Stand still: the run is suspended."""
+        """Stand still: the run is suspended, or a child's activation goes on."""
         self._before, self._since = self.elapsed, None
 
     def go_on(self) -> None:

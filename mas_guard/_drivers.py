@@ -65,6 +65,7 @@ def drive(flow: Flow, send: Callable[[], Any], read: Reader, errors: InternalErr
         value = send()
     except BaseException as error:
         finish_flow(flow, _read_error(read, error), errors)
+        _raise_if_time_is_over(effect, error)
         raise
     finally:
         for variable, token in reversed(tokens):
@@ -139,6 +140,7 @@ def drive_stream(
             _close(stream)
         finally:
             finish_flow(flow, _stream_outcome(collector, error), errors)
+        _raise_if_time_is_over(effect, error)
         raise
     finish_flow(flow, _stream_outcome(collector, None), errors)
     return None
@@ -201,6 +203,15 @@ async def within_time(effect: Proceed, send: Callable[[], Awaitable[Any]]) -> An
         if limit.expired() and effect.expired is not None and (error := effect.expired()) is not None:
             raise error from None
         raise
+
+
+def _raise_if_time_is_over(effect: Proceed, error: BaseException) -> None:
+    """A client's own time-out that came because our deadline did is raised as what it is."""
+    if isinstance(error, GuardError) or "timeout" not in type(error).__name__.lower() or effect.expired is None:
+        return
+    stop = effect.expired()
+    if stop is not None:
+        raise stop from error
 
 
 def _read(read: Reader, value: Any, errors: InternalErrors) -> CallOutcome:

@@ -95,9 +95,10 @@ class Engine:
             if sink is None:
                 with self._lock:
                     sink = self._sinks.setdefault(policy.events, EventSink(policy.events))
+            lost = sink.lost
             sink.write(event)
-            if sink.lost and run is not None:
-                run.note(f"{sink.lost} event lines could not be written to {policy.events}")
+            if sink.lost != lost and run is not None:
+                run.note(f"event lines could not be written to {policy.events}")
 
     @property
     def lost_events(self) -> int:

@@ -12,7 +12,8 @@ from typing import Any, NoReturn
 from mas_guard._budget import Booking, book_observed, refusal_error, refused_by, reserve
 from mas_guard._conclusion import brief_for, take_conclusion
 from mas_guard._effects import Answer, Flow, Proceed
-from mas_guard._run import Run, StepScope, current_run, current_step
+from mas_guard._run import Run, current_run
+from mas_guard._step_scope import StepScope, current_step
 from mas_guard.errors import DeadlineExceeded, GuardStopped
 from mas_guard.ledger import Ask, Refusal
 from mas_guard.types import Amounts, Call, CallOutcome, Handoff, ModelCall, Step, ToolCall, Verdict

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from mas_guard._boundary import finish
 from mas_guard._drivers import drive
 from mas_guard._flow import agent_is_known, handoff_flow, step_flow
-from mas_guard._run import Run, StepScope, current_run, current_step
+from mas_guard._run import Run, current_run
+from mas_guard._step_scope import StepScope, current_step
 from mas_guard.config import load_policy
 from mas_guard.errors import GuardError, GuardStopped
 from mas_guard.types import CallOutcome, Handoff, Outcome, Step

@@ -33,7 +33,6 @@ SNAPSHOT_VERSION = 1
 PATH_LENGTH = 64
 
 current_run: ContextVar[Run | None] = ContextVar("mas_guard_run", default=None)
-current_step: ContextVar[StepScope | None] = ContextVar("mas_guard_step", default=None)
 live_runs: weakref.WeakSet[Run] = weakref.WeakSet()
 
 _process = os.urandom(6).hex()
@@ -46,46 +45,6 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-class StepScope:
-    """One activation of an agent, and the budget of its own where one is set.
-
-    Attributes:
-        agent: The agent's name.
-        identity: The framework's id of the activation.
-        outer: The activation it happens within.
-        account: The activation's budget, opened with its first call; `None` without one.
-        stopped: What ended the activation (not the run), once something did.
-        clock: The step's own time against `STEP_TIMEOUT`.
-        concluding: True where it began once control was back with the owner.
-    """
-
-    __slots__ = ("account", "agent", "clock", "concluding", "covers", "identity", "outer", "run", "stopped")
-
-    def __init__(self, run: Run, agent: str, identity: str = "", outer: StepScope | None = None) -> None:
-        self.run = run
-        self.agent = agent
-        self.identity = identity or os.urandom(16).hex()
-        self.outer = outer
-        self.account: Account | None = None
-        self.stopped: GuardStopped | None = None
-        self.covers = False
-        self.clock: ActiveClock | None = None
-        self.concluding = run.stop is not None and run.stop.phase == "concluding"
-
-    def binding(self) -> Iterator[StepScope]:
-        """This activation, and those around it whose budget covers it."""
-        yield self
-        outer = self.outer
-        while outer is not None:
-            if outer.covers:
-                yield outer
-            outer = outer.outer
-
-    def start_clock(self, seconds: float) -> None:
-        """Give the activation its own time, in seconds."""
-        self.clock = ActiveClock(seconds, now=self.run.engine.now)
 
 
 class Run:

@@ -9,7 +9,8 @@ from typing import Any
 
 from mas_guard._flow import live_call
 from mas_guard._group import current_groups
-from mas_guard._run import current_run, current_step
+from mas_guard._run import current_run
+from mas_guard._step_scope import current_step
 from mas_guard.patching import Patch, PatchSet
 
 _CARRIED: tuple[ContextVar[Any], ...] = (current_run, current_step, live_call, current_groups)

@@ -30,7 +30,8 @@ from mas_guard._flow import (
 from mas_guard._flow import attempt as count_attempt
 from mas_guard._flow import lost_attempt as charge_lost_attempt
 from mas_guard._ongoing import OngoingCall, begin, begin_async
-from mas_guard._run import Run, StepScope, current_run, current_step
+from mas_guard._run import Run, current_run
+from mas_guard._step_scope import StepScope, current_step
 from mas_guard.errors import DeadlineExceeded, GuardStopped, UnsupportedVersion
 from mas_guard.hookspecs import hookimpl
 from mas_guard.patching import Patch, PatchSet

@@ -86,7 +86,9 @@ class LangGraphAdapter(Adapter):
                     setattr(wrapped, name, copy.copy(value))
         else:
             _graph.check_owner(wrapped, policy)
-        self.marks[wrapped] = Mark(policy)
+        # Wrapped again, an app keeps its first limits where they are narrower.
+        before = self.marks.get(app)
+        self.marks[wrapped] = Mark(before.policy.narrowed_by(policy) if before is not None else policy)
         return wrapped
 
     def options_of(self, app: Any) -> dict[str, Any] | None:

@@ -66,6 +66,13 @@ class Frame:
         settings = self.run.policy.agents
         return {name for name, setting in settings.items() if setting.is_agent and name in self.graph.nodes}
 
+    def may_be_agent(self, node: str) -> bool:
+        """False for nodes that only ever act for another: tool nodes, middleware, and those declared no agents."""
+        setting = self.run.policy.agents.get(node)
+        if setting is not None and setting.is_agent is not None:
+            return setting.is_agent
+        return self.graph.may_be_agent(node)
+
     def scope_for(self, task: Any) -> StepScope | None:
         """The activation that *task* is part of; `None` where it goes on with the enclosing one."""
         name = task.name
@@ -79,7 +86,7 @@ class Frame:
             scope = StepScope(run, name, task.id, current_step.get())
         elif not self.root:
             return None
-        elif not self.graph.may_be_agent(name):
+        elif not self.may_be_agent(name):
             # A tool node acts for the agent that control came from, within the same activation.
             agent = self.lineage.get(name, "")
             return self.scopes.get(agent)
@@ -98,26 +105,26 @@ class Frame:
         acting = self.run.agents
         for task in tasks:
             name = task.name
-            if name in acting and name not in self.agents and self.graph.may_be_agent(name):
+            if name in acting and name not in self.agents and self.may_be_agent(name):
                 self.agents.add(name)
 
     def know_agents_again(self) -> None:
         """After a resume: agents that the run knew are agents again."""
-        self.agents |= {name for name in self.run.agents & self.graph.nodes if self.graph.may_be_agent(name)}
+        self.agents |= {name for name in self.run.agents & self.graph.nodes if self.may_be_agent(name)}
 
     def take_default_owner(self, names: list[str]) -> None:
         """The entry agent owns the run, where nobody was named and it is one agent."""
         run = self.run
         run.owner_has_model = self._owner_has_model
         run.other_agents = self._other_agents
-        if not run.owner and len(names) == 1 and self.graph.may_be_agent(names[0]):
+        if not run.owner and len(names) == 1 and self.may_be_agent(names[0]):
             run.set_owner(names[0])
 
     def _owner_has_model(self) -> bool:
         owner = self.run.owner
         if owner not in self.graph.nodes:
             return False
-        return owner in self.agents or (owner in self.run.agents and self.graph.may_be_agent(owner))
+        return owner in self.agents or (owner in self.run.agents and self.may_be_agent(owner))
 
     def _other_agents(self) -> bool:
         owner = self.run.owner

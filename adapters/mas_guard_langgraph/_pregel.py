@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -241,25 +241,35 @@ def _join(adapter: LangGraphAdapter, run: Run, pregel: Any) -> tuple[Frame, Step
     frame = Frame(run, pregel, root=False)
     outer = current_task.get()
     step = current_step.get()
+    mark = adapter.marks.get(pregel)
     if frame.in_place:
-        return frame, step
+        return frame, _narrowed(run, step, pregel, mark)
     if outer is None or outer[0].run is not run:
         # The first graph of a run that another boundary opened counts as a root for hops.
         frame.root = frame.in_place = run.adapter_state.setdefault("langgraph", frame) is frame
     name = pregel.get_name()
     if name != "LangGraph" and (step is None or step.agent != name):
         step = StepScope(run, name, outer=step)
-    mark = adapter.marks.get(pregel)
-    if mark is not None:
-        # An inner app's own limits can only narrow: they become the budget of this activation.
-        step = StepScope(run, step.agent if step is not None else name, outer=step)
-        step.covers = True
-        step.account = run.ledger.open(f"inner:{run.id}:{step.identity}", mark.policy.budget.limits)
-    return frame, step
+    return frame, _narrowed(run, step, pregel, mark)
+
+
+def _narrowed(run: Run, step: StepScope | None, pregel: Any, mark: Mark | None) -> StepScope | None:
+    """An inner app's own limits can only narrow: its budget and deadline become those of this activation."""
+    if mark is None:
+        return step
+    inner = StepScope(run, step.agent if step is not None else pregel.get_name(), outer=step)
+    inner.covers = True
+    inner.account = run.ledger.open(f"inner:{run.id}:{inner.identity}", mark.policy.budget.limits)
+    if mark.policy.deadline is not None:
+        inner.start_clock(mark.policy.deadline)
+    return inner
 
 
 def _joined(adapter: LangGraphAdapter, run: Run, pregel: Any, start: Callable[[], Any]) -> Iterator[Any]:
     frame, step = _join(adapter, run, pregel)
+    around = current_step.get()
+    child = step.as_child() if step is not None and step is not around else nullcontext()
+    child.__enter__()
     stream: Any = None
     try:
         while True:
@@ -277,6 +287,7 @@ def _joined(adapter: LangGraphAdapter, run: Run, pregel: Any, start: Callable[[]
     finally:
         if stream is not None:
             stream.close()
+        child.__exit__(None, None, None)
         frame.loop = None
 
 
@@ -284,6 +295,9 @@ async def _joined_async(
     adapter: LangGraphAdapter, run: Run, pregel: Any, start: Callable[[], Any]
 ) -> AsyncIterator[Any]:
     frame, step = _join(adapter, run, pregel)
+    around = current_step.get()
+    child = step.as_child() if step is not None and step is not around else nullcontext()
+    child.__enter__()
     stream: Any = None
     try:
         while True:
@@ -301,6 +315,7 @@ async def _joined_async(
     finally:
         if stream is not None:
             await stream.aclose()
+        child.__exit__(None, None, None)
         frame.loop = None
 
 

@@ -81,7 +81,7 @@ def _pass_control(frame: Frame, tasks: list[Any]) -> None:
         moves: dict[str, list[str]] = {}
         for target in targets:
             frame.lineage[target] = source
-            if target == source or not graph.may_be_agent(target):
+            if target == source or not frame.may_be_agent(target):
                 continue
             kind = _kind(frame, source, name, target)
             if source not in frame.agents:

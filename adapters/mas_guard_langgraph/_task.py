@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from mas_guard.adapter import GuardStopped, Run, StepScope, check_time, current_step, seconds_left
@@ -37,9 +38,10 @@ def make_run(original: Callable[..., Any]) -> Callable[..., Any]:
         in_task = current_task.set((frame, task))
         in_step = current_step.set(scope) if scope is not None else None
         try:
-            if scope is not None and is_judged(frame, task):
-                return judged(frame, task, scope, lambda: original(task, *arguments, **keywords))
-            return original(task, *arguments, **keywords)
+            with _own_time(frame, task, scope):
+                if scope is not None and is_judged(frame, task):
+                    return judged(frame, task, scope, lambda: original(task, *arguments, **keywords))
+                return original(task, *arguments, **keywords)
         except GuardStopped as stop:
             if not _ends_in_place(frame, task, scope, stop):
                 raise
@@ -74,9 +76,10 @@ def make_arun(original: Callable[..., Any]) -> Callable[..., Any]:
             async def send() -> Any:
                 return await _in_time(frame, task, scope, lambda: original(task, *arguments, **keywords))
 
-            if scope is not None and is_judged(frame, task):
-                return await judged_async(frame, task, scope, send)
-            return await send()
+            with _own_time(frame, task, scope):
+                if scope is not None and is_judged(frame, task):
+                    return await judged_async(frame, task, scope, send)
+                return await send()
         except GuardStopped as stop:
             if not _ends_in_place(frame, task, scope, stop):
                 raise
@@ -97,12 +100,34 @@ async def _in_time(frame: Frame, task: Any, scope: StepScope | None, send: Calla
         return await send()
     try:
         async with asyncio.timeout(seconds + GRACE) as limit:
+            if scope is not None and scope.clock is not None:
+                scope.timer = _timer(run, scope, limit, concluding)
             return await send()
     except TimeoutError:
         if limit.expired():
             task.writes.clear()
             check_time(run, scope, concluding=concluding)
         raise
+
+
+def _timer(run: Run, scope: StepScope, limit: asyncio.Timeout, concluding: bool) -> Callable[[], None]:
+    """What moves the cut of an activation while its own clock stands still; the run's deadline stays."""
+    loop = asyncio.get_running_loop()
+
+    def reset() -> None:
+        left = run.time_left(concluding=concluding) if scope.children else seconds_left(run, scope, concluding)
+        when = None if left is None else loop.time() + left + GRACE
+        if not limit.expired():
+            # A child may end in another thread than the one whose loop cuts.
+            loop.call_soon_threadsafe(lambda: limit.reschedule(when) if not limit.expired() else None)
+
+    return reset
+
+
+def _own_time(frame: Frame, task: Any, scope: StepScope | None) -> AbstractContextManager[None]:
+    if scope is None or scope.outer is None or task.name not in frame.agents:
+        return nullcontext()
+    return scope.as_child()
 
 
 def _ends_in_place(frame: Frame, task: Any, scope: StepScope | None, stop: GuardStopped) -> bool:

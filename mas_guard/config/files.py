@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -66,11 +67,18 @@ def _content(path: Path) -> str:
         ) from None
 
 
-def _parsed(path: Path, content: str) -> Mapping[str, Any]:
+@lru_cache(maxsize=8)  # a run in plain Python reads its settings anew; parsing them is nearly all that costs
+def _toml(content: str) -> Mapping[str, Any]:
     import tomllib  # only where there is a file
 
+    return tomllib.loads(content.replace("\r\n", "\n"))
+
+
+def _parsed(path: Path, content: str) -> Mapping[str, Any]:
+    import tomllib
+
     try:
-        return tomllib.loads(content.replace("\r\n", "\n"))
+        return _toml(content)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(
             f"Settings file {path} is no valid TOML: {error}. Correct that line (text stands in quotes: "

@@ -29,17 +29,21 @@ class _Seen:
     result: int = 0
     ended_at: int = 0
     replies: int = -1
+    progress: int = 0
 
 
 class _History:
-    """What one run's agents have called. `tick` orders starts and ends; `replies` counts model replies."""
+    """What one run's agents have called. `tick` orders starts and ends; `replies` counts model replies, `progress`
+    the tool results that an agent had never had before."""
 
-    __slots__ = ("replies", "seen", "started", "tick")
+    __slots__ = ("progress", "replies", "results", "seen", "started", "tick")
 
     def __init__(self) -> None:
         self.tick = 0
         self.seen: OrderedDict[Any, _Seen] = OrderedDict()
         self.replies: dict[str, int] = {}
+        self.progress: dict[str, int] = {}
+        self.results: OrderedDict[tuple[str, int], None] = OrderedDict()
         self.started: dict[int, int] = {}
 
     def entry(self, key: Any) -> _Seen:
@@ -49,6 +53,15 @@ class _History:
                 self.seen.popitem(last=False)
             found = self.seen[key] = _Seen()
         return found
+
+    def note_result(self, agent: str, result: int) -> None:
+        """Count *result* as progress of *agent* where it is new to it."""
+        if (agent, result) in self.results:
+            return
+        while len(self.results) >= REMEMBERED:
+            self.results.popitem(last=False)
+        self.results[agent, result] = None
+        self.progress[agent] = self.progress.get(agent, 0) + 1
 
 
 class RepetitionRule:
@@ -68,6 +81,9 @@ class RepetitionRule:
                 return None
             if isinstance(call, ToolCall) and history.replies.get(call.agent, 0) <= entry.replies:
                 return None  # the agent has not read the earlier result yet: not a repeat
+            if isinstance(call, ToolCall) and history.progress.get(call.agent, 0) > entry.progress:
+                # Something new came in between, as when tests run again after an edit: the count starts anew.
+                entry.times = 1
             verdict = self._verdict(call, entry.times + 1, run)
             if verdict is not None and run.policy.rule_mode(RULE) == "enforce" and isinstance(call, ToolCall):
                 # A call that is answered instead of made has no result of its own, yet it counts.
@@ -91,6 +107,8 @@ class RepetitionRule:
                 if outcome.tool_calls or len(outcome.text) < SHORT_REPLY:
                     return
             result = hash(outcome.text) if outcome.error is None else hash(repr(outcome.error))
+            if isinstance(call, ToolCall):
+                history.note_result(call.agent, result)
             entry = history.entry(_key(call))
             if not entry.times or result != entry.result:
                 entry.times, entry.result = 1, result
@@ -98,6 +116,7 @@ class RepetitionRule:
                 isinstance(call, ModelCall) or history.replies.get(call.agent, 0) > entry.replies
             ):
                 entry.times += 1
+            entry.progress = history.progress.get(call.agent, 0)
             history.tick += 1
             entry.ended_at = history.tick
             entry.replies = history.replies.get(call.agent, 0)

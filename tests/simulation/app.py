@@ -16,7 +16,8 @@ from mas_guard._flow import (
     lost_attempt,
     step_flow,
 )
-from mas_guard._run import Run, StepScope, current_step
+from mas_guard._run import Run
+from mas_guard._step_scope import StepScope, current_step
 from mas_guard.errors import GuardStopped
 from mas_guard.types import Amounts, CallOutcome, Handoff, Step, ToolCall, Usage
 from tests.simulation.driving import Sending, guarded

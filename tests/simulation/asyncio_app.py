@@ -11,7 +11,8 @@ from mas_guard._boundary import run_flow
 from mas_guard._drivers import drive_async, drive_stream_async
 from mas_guard._effects import Answer
 from mas_guard._flow import attempt, call_flow, handoff_flow, live_call, step_flow
-from mas_guard._run import Run, StepScope, current_step
+from mas_guard._run import Run
+from mas_guard._step_scope import StepScope, current_step
 from mas_guard.errors import GuardStopped
 from mas_guard.types import Amounts, CallOutcome, Handoff, Step, Usage
 from tests.simulation.scheduler import AppError

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mas_guard._budget import DISPATCHED_LEASE
 from mas_guard._flow import LiveCall, seconds_left
-from mas_guard._run import Run, current_step
+from mas_guard._run import Run
+from mas_guard._step_scope import current_step
 from mas_guard.prices import cost, model_facts
 from mas_guard.types import Amounts, Call, ModelCall, ToolCall, Usage
 

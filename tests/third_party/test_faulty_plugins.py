@@ -76,6 +76,6 @@ def test_a_plugin_that_cannot_be_imported_is_named_and_the_others_work(server: M
 def test_a_full_disk_under_the_events_leaves_the_app_running_and_the_outcome_says_it(run_app: Run) -> None:
     done = run_app("", ASK_TWICE, EVENTS=str(FULL_DISK))
     assert done.stdout.startswith("done done\ncompleted 0 "), done.stderr
-    assert "event lines could not be written to /dev/full" in done.stdout
+    assert "('event lines could not be written to /dev/full',)" in done.stdout
     assert done.stderr.count("No space left on device") == 1
     assert "set MAS_GUARD_EVENTS to a path that can be written" in done.stderr
