@@ -11,21 +11,33 @@ import tracemalloc
 
 import mas_guard
 from benchmarks import fastest
-from mas_guard.adapter import CallOutcome, ModelCall, Run, ToolCall, Usage, current_run, guard_call
+from mas_guard.adapter import (
+    CallOutcome,
+    Handoff,
+    ModelCall,
+    Run,
+    ToolCall,
+    Usage,
+    current_run,
+    guard_call,
+    guard_handoff,
+)
 
 RUNS = 12  # long runs, whose beginnings and ends are compared
 WINDOW = 50  # steps timed at each end
 LONG = 10_000
 SETTLED_IN = 20_000  # runs until every bounded memory is full
 MANY = 100_000
+BOUNDS = {"long run: step 10,000 / step 10": 1.10, "finished runs: bytes that each one leaves behind": 16.0}
 
 
 def step(run: Run, number: int) -> None:
-    """One model call and one tool call, none of them equal to another."""
+    """One model call, one tool call and one handoff; no call is equal to another."""
     model = ModelCall("gpt-4o-mini", "agent", 40, 500, last_message=f"page {number}")
     guard_call(run, model, lambda: None, lambda _: CallOutcome(f"look at {number}", ("look",), Usage(40, 20)))
     tool = ToolCall("look", {"page": number}, "agent")
     guard_call(run, tool, lambda: None, lambda _: CallOutcome(f"page {number} says {number}"))
+    guard_handoff(run, Handoff("agent", ("other",), "sequence"))
 
 
 def seconds_of_steps(run: Run, first: int) -> float:
@@ -78,6 +90,6 @@ def bytes_per_run() -> float:
 
 def measure() -> dict[str, float]:
     return {
-        "long run: step 10,000, of step 10": late_step_over_early_step(),
-        "finished runs: bytes left by each of 80,000 after the first 20,000": bytes_per_run(),
+        "long run: step 10,000 / step 10": late_step_over_early_step(),
+        "finished runs: bytes that each one leaves behind": bytes_per_run(),
     }

@@ -71,6 +71,9 @@ class LangGraphAdapter(Adapter):
 
     def disarm(self) -> list[str]:
         """Take the seams back and forget the marks."""
+        from mas_guard_langgraph import _notes
+
+        _notes.take_out()
         left = [seam for patches in self._patches for seam in patches.remove()]
         self.marks = weakref.WeakKeyDictionary()
         return left

@@ -29,6 +29,7 @@ from mas_guard.adapter import (
     outside_run,
 )
 from mas_guard_langgraph import _translate
+from mas_guard_langgraph._notes import told
 
 entered: ContextVar[Any] = ContextVar("mas_guard_langgraph_model", default=None)
 _generating: ContextVar[ModelCall | None] = ContextVar("mas_guard_langgraph_generating", default=None)
@@ -47,10 +48,10 @@ def make_generate(original: Make) -> Make:
         call = _begin(run, self, messages, keywords)
 
         def send() -> Any:
-            batches = [_with_notes(batch, call) for batch in messages]
             token, generating = entered.set(self), _generating.set(call)
             try:
-                return original(self, batches, stop, callbacks, **_keywords(self, call, keywords))
+                with told(self, call.notes):
+                    return original(self, messages, stop, callbacks, **_keywords(self, call, keywords))
             finally:
                 _generating.reset(generating)
                 entered.reset(token)
@@ -72,10 +73,10 @@ def make_agenerate(original: Make) -> Make:
         call = _begin(run, self, messages, keywords)
 
         async def send() -> Any:
-            batches = [_with_notes(batch, call) for batch in messages]
             token = entered.set(self)
             try:
-                return await original(self, batches, stop, callbacks, **_keywords(self, call, keywords))
+                with told(self, call.notes):
+                    return await original(self, messages, stop, callbacks, **_keywords(self, call, keywords))
             finally:
                 entered.reset(token)
 
@@ -98,10 +99,7 @@ def make_stream(original: Make) -> Make:
         return guard_stream(
             run,
             call,
-            lambda: _inside(
-                self,
-                original(self, _with_notes(messages, call), config, stop=stop, **_keywords(self, call, keywords)),
-            ),
+            lambda: _inside(self, call, original(self, input, config, stop=stop, **_keywords(self, call, keywords))),
             _Chunks(call),
         )
 
@@ -123,8 +121,7 @@ def make_astream(original: Make) -> Make:
             run,
             call,
             lambda: _inside_async(
-                self,
-                original(self, _with_notes(messages, call), config, stop=stop, **_keywords(self, call, keywords)),
+                self, call, original(self, input, config, stop=stop, **_keywords(self, call, keywords))
             ),
             _Chunks(call),
         )
@@ -155,15 +152,6 @@ def _unguarded(run: Run | None, model: Any) -> None:
 def _begin(run: Run, model: Any, batches: Any, keywords: dict[str, Any]) -> ModelCall:
     step = current_step.get()
     return _translate.model_call(model, batches, keywords, step.agent if step is not None else "")
-
-
-def _with_notes(messages: Any, call: ModelCall) -> Any:
-    if not call.notes:
-        return messages
-    from langchain_core.messages import HumanMessage
-
-    # A user message: several providers refuse a system message anywhere but first.
-    return [*messages, *(HumanMessage(content=note) for note in call.notes)]
 
 
 def _keywords(model: Any, call: ModelCall, keywords: dict[str, Any]) -> dict[str, Any]:
@@ -231,12 +219,13 @@ def _add(first: Any, second: Any) -> Any:
     return _translate.sum_usage([first, second]) if second.known else first
 
 
-def _inside(model: Any, stream: Iterator[Any]) -> Iterator[Any]:
+def _inside(model: Any, call: ModelCall, stream: Iterator[Any]) -> Iterator[Any]:
     try:
         while True:
             token = entered.set(model)
             try:
-                chunk = next(stream)
+                with told(model, call.notes):
+                    chunk = next(stream)
             except StopIteration:
                 return
             finally:
@@ -246,12 +235,13 @@ def _inside(model: Any, stream: Iterator[Any]) -> Iterator[Any]:
         stream.close()  # type: ignore[attr-defined]
 
 
-async def _inside_async(model: Any, stream: Any) -> AsyncIterator[Any]:
+async def _inside_async(model: Any, call: ModelCall, stream: Any) -> AsyncIterator[Any]:
     try:
         while True:
             token = entered.set(model)
             try:
-                chunk = await anext(stream)
+                with told(model, call.notes):
+                    chunk = await anext(stream)
             except StopAsyncIteration:
                 return
             finally:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from langchain_core.callbacks import BaseCallbackHandler
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.errors import GraphRecursionError
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.pregel import Pregel
 from langgraph_supervisor import create_supervisor
 
@@ -233,3 +236,48 @@ def test_an_agents_own_budget_ends_its_invocation_and_the_run_says_partial() -> 
     outcome = mas_guard.outcome(state)
     assert (outcome.status, outcome.rule) == ("partial", "budget")
     assert "bob" in outcome.reason
+
+
+def test_the_brief_is_seen_by_the_model_alone() -> None:
+    class Recorder(BaseCallbackHandler):
+        seen = ""
+
+        def on_chat_model_start(self, serialized: Any, messages: Any, **keywords: Any) -> None:
+            self.seen += str(messages)
+
+    async def events(app: Any) -> str:
+        return str([event async for event in app.astream_events(QUESTION, version="v2")])
+
+    with ModelServer(hand_on_for_ever) as server:
+        app = mas_guard.wrap(swarm(server.url), max_hops=2)
+        app.invoke(QUESTION, {"callbacks": [recorder := Recorder()]})
+        told = asyncio.run(events(app))
+        streamed = str(list(app.stream(QUESTION, stream_mode=["messages", "updates", "debug"], subgraphs=True)))
+        briefs = [request for request in server.requests if "[mas-guard]" in request.last_text]
+        assert len(briefs) == 3
+    assert "[mas-guard]" not in recorder.seen + told + streamed
+
+
+def test_a_wrapped_apps_own_limits_hold_inside_a_wrapped_outer_app() -> None:
+    def outer_around(inner: Any) -> Any:
+        graph = StateGraph(MessagesState)
+        graph.add_node("inner", inner)
+        graph.add_edge(START, "inner")
+        return graph.compile()
+
+    with ModelServer(hand_on_for_ever) as server:
+        inner = mas_guard.wrap(swarm(server.url), budget={"model_calls": 2})
+        state = mas_guard.wrap(outer_around(inner)).invoke(QUESTION)
+        assert server.count == 2
+        assert mas_guard.outcome(state).status == "partial"
+        called = mas_guard.wrap(outer_around(lambda state: inner.invoke(state)))
+        with suppress(mas_guard.GuardStopped):
+            called.invoke(QUESTION)
+        assert server.count == 4
+
+
+def test_wrapped_again_an_app_keeps_its_narrower_limits() -> None:
+    with ModelServer(hand_on_for_ever) as server:
+        app = mas_guard.wrap(mas_guard.wrap(swarm(server.url), max_hops=2), max_hops=9)
+        app.invoke(QUESTION)
+        assert server.count == 4

@@ -1,0 +1,68 @@
+"""What only the model is told: the brief and other notes, added below LangChain's callbacks.
+
+Added to the messages of `generate` or `stream`, a note would be seen by every callback handler, by event streams, and
+by recorders of histories. So it waits in a context variable for the provider's own method, `_generate` or `_stream`,
+which the model's class is given a thin wrapper of the first time that one of its models is told something.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+METHODS = ("_generate", "_agenerate", "_stream", "_astream")
+
+_waiting: ContextVar[tuple[str, ...]] = ContextVar("mas_guard_langgraph_notes", default=())
+_wrapped: dict[tuple[type, str], tuple[Any, Any]] = {}
+
+
+@contextmanager
+def told(model: Any, notes: list[str]) -> Iterator[None]:
+    """Tell *notes* to *model* with its next request in this block."""
+    if not notes:
+        yield
+        return
+    for name in METHODS:
+        _wrap(type(model), name)
+    token = _waiting.set(tuple(notes))
+    try:
+        yield
+    finally:
+        _waiting.reset(token)
+
+
+def take_out() -> None:
+    """Leave the models' classes as they were, where nobody has wrapped on top."""
+    for (owner, name), (original, replacement) in _wrapped.items():
+        if vars(owner).get(name) is replacement:
+            setattr(owner, name, original)
+    _wrapped.clear()
+
+
+def _wrap(kind: type, name: str) -> None:
+    owner = next((base for base in kind.__mro__ if name in vars(base)), None)
+    if owner is None or (owner, name) in _wrapped:
+        return
+    original = vars(owner)[name]
+    replacement = _adding_notes(original)
+    setattr(owner, name, replacement)
+    _wrapped[owner, name] = (original, replacement)
+
+
+def _adding_notes(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def method(self: Any, messages: Any, *arguments: Any, **keywords: Any) -> Any:
+        notes = _waiting.get()
+        if not notes:
+            return original(self, messages, *arguments, **keywords)
+        from langchain_core.messages import HumanMessage
+
+        # Once: the method may go on to another of the four. A user message, since several providers refuse a system
+        # message anywhere but first.
+        _waiting.set(())
+        return original(self, [*messages, *(HumanMessage(content=note) for note in notes)], *arguments, **keywords)
+
+    return method
