@@ -7,6 +7,7 @@ from mas_guard.types import Brief, CallOutcome
 
 ABORT = "ABORT:"
 ESCALATE = "ESCALATE:"
+DIRECTIVES = (ABORT, ESCALATE)
 
 
 def brief_for(run: Run) -> Brief:
@@ -47,7 +48,7 @@ def take_conclusion(run: Run, outcome: CallOutcome) -> None:
     if not text:
         stop.next_action("the owner's concluding answer was empty")
         raise run.raised()
-    for word in (ABORT, ESCALATE):
+    for word in DIRECTIVES:
         if text.startswith(word):
             reason = text[len(word) :].split("\n", 1)[0].strip()
             stop.abort(f"the owner decided to abort: {reason}")

@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from mas_guard._boundary import finish, last_outcome, results, run_flow
+from mas_guard._conclusion import DIRECTIVES
 from mas_guard._drivers import drive, drive_async, drive_stream, drive_stream_async
 from mas_guard._effects import Answer, Collector, Flow, Reader, Scope
 from mas_guard._flow import (
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("mas_guard")
 
 __all__ = [
+    "DIRECTIVES",
     "call_flow",
     "begin_async",
     "begin",

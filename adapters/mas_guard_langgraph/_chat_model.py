@@ -29,6 +29,7 @@ from mas_guard.adapter import (
     outside_run,
 )
 from mas_guard_langgraph import _translate
+from mas_guard_langgraph._first_line import FirstLine, held_back
 from mas_guard_langgraph._notes import told
 
 entered: ContextVar[Any] = ContextVar("mas_guard_langgraph_model", default=None)
@@ -50,7 +51,7 @@ def make_generate(original: Make) -> Make:
         def send() -> Any:
             token, generating = entered.set(self), _generating.set(call)
             try:
-                with told(self, call.notes):
+                with told(self, call.notes), held_back(call):
                     return original(self, messages, stop, callbacks, **_keywords(self, call, keywords))
             finally:
                 _generating.reset(generating)
@@ -75,7 +76,7 @@ def make_agenerate(original: Make) -> Make:
         async def send() -> Any:
             token = entered.set(self)
             try:
-                with told(self, call.notes):
+                with told(self, call.notes), held_back(call):
                     return await original(self, messages, stop, callbacks, **_keywords(self, call, keywords))
             finally:
                 entered.reset(token)
@@ -220,11 +221,12 @@ def _add(first: Any, second: Any) -> Any:
 
 
 def _inside(model: Any, call: ModelCall, stream: Iterator[Any]) -> Iterator[Any]:
+    first_line = FirstLine()
     try:
         while True:
             token = entered.set(model)
             try:
-                with told(model, call.notes):
+                with told(model, call.notes), held_back(call, first_line):
                     chunk = next(stream)
             except StopIteration:
                 return
@@ -236,11 +238,12 @@ def _inside(model: Any, call: ModelCall, stream: Iterator[Any]) -> Iterator[Any]
 
 
 async def _inside_async(model: Any, call: ModelCall, stream: Any) -> AsyncIterator[Any]:
+    first_line = FirstLine()
     try:
         while True:
             token = entered.set(model)
             try:
-                with told(model, call.notes):
+                with told(model, call.notes), held_back(call, first_line):
                     chunk = await anext(stream)
             except StopAsyncIteration:
                 return

@@ -13,7 +13,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mas_guard.adapter import Patch, PatchSet
-from mas_guard_langgraph import _callback, _chat_model, _checkpoint, _openai_stream, _pregel, _superstep, _task, _tool
+from mas_guard_langgraph import (
+    _callback,
+    _chat_model,
+    _checkpoint,
+    _first_line,
+    _openai_stream,
+    _pregel,
+    _superstep,
+    _task,
+    _tool,
+)
 
 if TYPE_CHECKING:
     from mas_guard_langgraph._adapter import LangGraphAdapter
@@ -53,7 +63,12 @@ def patch_sets(adapter: LangGraphAdapter) -> tuple[PatchSet, ...]:
                 Patch(
                     "langchain_core.callbacks.manager",
                     "CallbackManagerForLLMRun.on_llm_new_token",
-                    _chat_model.make_new_token,
+                    lambda original: _chat_model.make_new_token(_first_line.make_new_token(original)),
+                ),
+                Patch(
+                    "langchain_core.callbacks.manager",
+                    "AsyncCallbackManagerForLLMRun.on_llm_new_token",
+                    _first_line.make_new_token_async,
                 ),
                 *(
                     Patch("langchain_core.callbacks.manager", f"{manager}.{start}", _callback.make_start)

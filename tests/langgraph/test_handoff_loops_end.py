@@ -281,3 +281,32 @@ def test_wrapped_again_an_app_keeps_its_narrower_limits() -> None:
         app = mas_guard.wrap(mas_guard.wrap(swarm(server.url), max_hops=2), max_hops=9)
         app.invoke(QUESTION)
         assert server.count == 4
+
+
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("answer", ["ABORT: nothing is known\nand more", "All that is known is enclosed."])
+def test_a_directive_never_reaches_the_token_stream_and_an_answer_does(answer: str, asynchronous: bool) -> None:
+    def script(request: Request) -> Reply:
+        if request.body.get("tool_choice") != "none":
+            return call(request.tool_names[0])
+        return Reply(chunks=[answer[:3], answer[3:8], answer[8:]])
+
+    tokens: list[str] = []
+
+    def take(chunk: Any) -> None:
+        _, (message, _) = chunk
+        if message.type == "AIMessageChunk":
+            tokens.append(str(message.text))
+
+    async def read(app: Any) -> None:
+        async for chunk in app.astream(QUESTION, stream_mode="messages", subgraphs=True):
+            take(chunk)
+
+    with ModelServer(script) as server, suppress(mas_guard.HopLimitExceeded):
+        app = mas_guard.wrap(swarm(server.url, streaming=True), max_hops=2)
+        if asynchronous:
+            asyncio.run(read(app))
+        else:
+            for chunk in app.stream(QUESTION, stream_mode="messages", subgraphs=True):
+                take(chunk)
+    assert "".join(tokens) == ("" if answer.startswith("ABORT") else answer)

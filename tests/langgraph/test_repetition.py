@@ -151,3 +151,39 @@ def test_another_set_of_limits_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> 
     with ModelServer(for_ever) as server, pytest.raises(mas_guard.RepetitionDetected):
         mas_guard.wrap(toolbox(server.url, tool.look_up)).invoke(QUESTION)
     assert tool.times == 8
+
+
+def test_the_same_tests_run_after_each_edit_are_progress() -> None:
+    def run_tests(suite: str) -> str:
+        """Run the tests."""
+        return "2 failed"
+
+    def edit(line: int) -> str:
+        """Edit a line."""
+        return f"line {line} edited"
+
+    def script(request: Request) -> Reply:
+        if request.index >= 20:
+            return text("I could not make them pass.")
+        return call("run_tests", suite="all") if request.index % 2 else call("edit", line=request.index)
+
+    with ModelServer(script) as server:
+        app = mas_guard.wrap(toolbox(server.url, run_tests, edit))
+        state = app.invoke(QUESTION, {"recursion_limit": 100})
+        assert server.count == 21
+    assert mas_guard.outcome(state).status == "completed"
+
+
+def test_two_calls_that_take_turns_without_anything_new_are_a_loop() -> None:
+    def first(number: int) -> str:
+        """Ask the first."""
+        return "nothing"
+
+    def second(number: int) -> str:
+        """Ask the second."""
+        return "nothing either"
+
+    with ModelServer(lambda request: call("first" if request.index % 2 else "second", number=1)) as server:
+        with pytest.raises(mas_guard.RepetitionDetected):
+            mas_guard.wrap(toolbox(server.url, first, second)).invoke(QUESTION, {"recursion_limit": 100})
+        assert server.count <= 14
