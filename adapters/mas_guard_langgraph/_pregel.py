@@ -33,19 +33,21 @@ if TYPE_CHECKING:
 Make = Callable[..., Any]
 
 
-class _Entered:
-    """A run that `invoke` has opened and entered: its one stream needs no context of its own around each chunk."""
+class _Opened:
+    """A run and the graph that it was opened for. Once `invoke` has entered it, its one stream needs no context of its
+    own around each chunk."""
 
-    __slots__ = ("frame", "mark", "pregel", "run")
+    __slots__ = ("entered", "frame", "mark", "pregel", "run")
 
     def __init__(self, pregel: Any, run: Run, frame: Frame, mark: Mark) -> None:
         self.pregel = pregel
         self.run = run
         self.frame = frame
         self.mark = mark
+        self.entered = False
 
 
-_entered: ContextVar[_Entered | None] = ContextVar("mas_guard_langgraph_entered", default=None)
+_entered: ContextVar[_Opened | None] = ContextVar("mas_guard_langgraph_entered", default=None)
 
 
 def make_stream(adapter: LangGraphAdapter, original: Make) -> Make:
@@ -53,24 +55,17 @@ def make_stream(adapter: LangGraphAdapter, original: Make) -> Make:
 
     @functools.wraps(original)
     def stream(self: Any, input: Any, config: Any = None, **keywords: Any) -> Iterator[Any]:
-        entered = _entered.get()
-        if entered is not None and entered.pregel is self:
-            _entered.set(None)
-            run, flow = entered.run, _flow(adapter, entered, None)
-            return drive_stream(
-                flow, lambda: original(self, input, config, **keywords), None, run.engine.plugins.errors
-            )
-        joined = current_run.get()
-        if joined is not None:
-            return _joined(adapter, joined, self, lambda: original(self, input, config, **keywords))
-        opened = _opened(adapter, self, input, config)
-        if opened is None:
+        def start() -> Iterator[Any]:
             return original(self, input, config, **keywords)  # type: ignore[no-any-return]
-        run, frame, flow = opened.run, opened.frame, _flow(adapter, opened, ((current_frame, opened.frame),))
-        return _released(
-            frame,
-            drive_stream(flow, lambda: original(self, input, config, **keywords), None, run.engine.plugins.errors),
-        )
+
+        joined = _to_join(self)
+        if joined is not None:
+            return _joined(adapter, joined, self, start)
+        opened, flow = _to_drive(adapter, self, input, config)
+        if opened is None or flow is None:
+            return start()
+        driven = drive_stream(flow, start, None, opened.run.engine.plugins.errors)
+        return driven if opened.entered else _released(opened.frame, driven)
 
     return stream
 
@@ -80,28 +75,36 @@ def make_astream(adapter: LangGraphAdapter, original: Make) -> Make:
 
     @functools.wraps(original)
     def astream(self: Any, input: Any, config: Any = None, **keywords: Any) -> AsyncIterator[Any]:
-        entered = _entered.get()
-        if entered is not None and entered.pregel is self:
-            _entered.set(None)
-            run, flow = entered.run, _flow(adapter, entered, None)
-            return drive_stream_async(
-                flow, lambda: original(self, input, config, **keywords), None, run.engine.plugins.errors
-            )
-        joined = current_run.get()
-        if joined is not None:
-            return _joined_async(adapter, joined, self, lambda: original(self, input, config, **keywords))
-        opened = _opened(adapter, self, input, config)
-        if opened is None:
+        def start() -> AsyncIterator[Any]:
             return original(self, input, config, **keywords)  # type: ignore[no-any-return]
-        run, frame, flow = opened.run, opened.frame, _flow(adapter, opened, ((current_frame, opened.frame),))
-        return _released_async(
-            frame,
-            drive_stream_async(
-                flow, lambda: original(self, input, config, **keywords), None, run.engine.plugins.errors
-            ),
-        )
+
+        joined = _to_join(self)
+        if joined is not None:
+            return _joined_async(adapter, joined, self, start)
+        opened, flow = _to_drive(adapter, self, input, config)
+        if opened is None or flow is None:
+            return start()
+        driven = drive_stream_async(flow, start, None, opened.run.engine.plugins.errors)
+        return driven if opened.entered else _released_async(opened.frame, driven)
 
     return astream
+
+
+def _to_join(pregel: Any) -> Run | None:
+    """The run that a graph called here joins; none where `invoke` has just entered one for this very graph."""
+    entered = _entered.get()
+    return None if entered is not None and entered.pregel is pregel else current_run.get()
+
+
+def _to_drive(adapter: LangGraphAdapter, pregel: Any, input: Any, config: Any) -> tuple[_Opened | None, Flow | None]:
+    """The run that is driven around this stream, and its flow; nothing for an unguarded graph."""
+    entered = _entered.get()
+    if entered is not None and entered.pregel is pregel:
+        _entered.set(None)
+        entered.entered = True
+        return entered, _flow(adapter, entered, None)
+    opened = _opened(adapter, pregel, input, config)
+    return opened, None if opened is None else _flow(adapter, opened, ((current_frame, opened.frame),))
 
 
 def make_invoke(adapter: LangGraphAdapter, original: Make) -> Make:
@@ -137,7 +140,7 @@ def make_ainvoke(adapter: LangGraphAdapter, original: Make) -> Make:
 
 
 @contextmanager
-def _inside(opened: _Entered) -> Iterator[None]:
+def _inside(opened: _Opened) -> Iterator[None]:
     entering: Scope = (
         (current_run, opened.run),
         (current_step, None),
@@ -153,17 +156,17 @@ def _inside(opened: _Entered) -> Iterator[None]:
         opened.frame.loop = None
 
 
-def _opened(adapter: LangGraphAdapter, pregel: Any, input: Any, config: Any) -> _Entered | None:
+def _opened(adapter: LangGraphAdapter, pregel: Any, input: Any, config: Any) -> _Opened | None:
     mark = adapter.mark_of(pregel)
     if mark is None:
         if adapter.marks:
             adapter.guard.unwrapped_app(f"LangGraph app {pregel.get_name()!r}")
         return None
     run, frame = _open(adapter, mark, pregel, input, config)
-    return _Entered(pregel, run, frame, mark)
+    return _Opened(pregel, run, frame, mark)
 
 
-def _flow(adapter: LangGraphAdapter, opened: _Entered, scope: Scope | None) -> Flow:
+def _flow(adapter: LangGraphAdapter, opened: _Opened, scope: Scope | None) -> Flow:
     frame, mark = opened.frame, opened.mark
     return run_flow(
         opened.run,

@@ -38,8 +38,11 @@ def make_run(original: Callable[..., Any]) -> Callable[..., Any]:
         in_task = current_task.set((frame, task))
         in_step = current_step.set(scope) if scope is not None else None
         try:
-            with _own_time(frame, task, scope):
-                if scope is not None and is_judged(frame, task):
+            # The plain path first: every node of every superstep comes through here.
+            if scope is None or task.name not in frame.agents:
+                return original(task, *arguments, **keywords)
+            with _own_time(scope):
+                if is_judged(frame, task):
                     return judged(frame, task, scope, lambda: original(task, *arguments, **keywords))
                 return original(task, *arguments, **keywords)
         except GuardStopped as stop:
@@ -76,8 +79,10 @@ def make_arun(original: Callable[..., Any]) -> Callable[..., Any]:
             async def send() -> Any:
                 return await _in_time(frame, task, scope, lambda: original(task, *arguments, **keywords))
 
-            with _own_time(frame, task, scope):
-                if scope is not None and is_judged(frame, task):
+            if scope is None or task.name not in frame.agents:
+                return await send()
+            with _own_time(scope):
+                if is_judged(frame, task):
                     return await judged_async(frame, task, scope, send)
                 return await send()
         except GuardStopped as stop:
@@ -124,10 +129,8 @@ def _timer(run: Run, scope: StepScope, limit: asyncio.Timeout, concluding: bool)
     return reset
 
 
-def _own_time(frame: Frame, task: Any, scope: StepScope | None) -> AbstractContextManager[None]:
-    if scope is None or scope.outer is None or task.name not in frame.agents:
-        return nullcontext()
-    return scope.as_child()
+def _own_time(scope: StepScope) -> AbstractContextManager[None]:
+    return nullcontext() if scope.outer is None else scope.as_child()
 
 
 def _ends_in_place(frame: Frame, task: Any, scope: StepScope | None, stop: GuardStopped) -> bool:
