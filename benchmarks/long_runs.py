@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import sys
 import time
+from contextvars import Context
 
 import mas_guard
 from benchmarks import fastest
@@ -23,9 +24,9 @@ from mas_guard.adapter import (
     guard_handoff,
 )
 
-RUNS = 8  # long runs, whose beginnings and ends are compared
-WINDOW = 50  # steps timed at each end
-LONG = 10_000
+UNLIMITED = {"tokens": "none", "model_calls": "none", "tool_calls": "none"}
+EARLY, LONG = 10, 10_000  # the steps that are compared
+WINDOW, WINDOWS = 50, 40  # so many steps are timed at once, so many times
 SETTLED_IN = 20_000  # runs until every bounded memory is full
 MANY = 100_000
 BOUNDS = {"long run: step 10,000 / step 10": 1.10, "finished runs: bytes that each one leaves behind": 16.0}
@@ -48,28 +49,39 @@ def seconds_of_steps(run: Run, first: int) -> float:
     return (time.process_time() - began) / WINDOW
 
 
+def open_run() -> Run:
+    run = current_run.get()
+    assert run is not None
+    return run
+
+
+def seconds_of_early_steps() -> float:
+    with mas_guard.run("beginning", budget=UNLIMITED):
+        for number in range(EARLY):
+            step(open_run(), number)
+        return seconds_of_steps(open_run(), EARLY)
+
+
 def late_step_over_early_step() -> float:
+    """The late steps of one long run, each window of them beside the early steps of a run that begins just then."""
     early, late = [], []
-    for _ in range(RUNS):
-        budget = {"tokens": "none", "model_calls": "none", "tool_calls": "none"}
-        with mas_guard.run("long", budget=budget):
-            run = current_run.get()
-            assert run is not None
-            for number in range(10):
-                step(run, number)
-            early.append(seconds_of_steps(run, 10))
-            for number in range(10 + WINDOW, LONG - WINDOW):
-                step(run, number)
-            late.append(seconds_of_steps(run, LONG - WINDOW))
+    with mas_guard.run("long", budget=UNLIMITED):
+        for number in range(LONG):
+            step(open_run(), number)
+        for window in range(WINDOWS):
+            late.append(seconds_of_steps(open_run(), LONG + window * WINDOW))
+            early.append(Context().run(seconds_of_early_steps))
     return fastest(late) / fastest(early)
 
 
 def finish_runs(count: int) -> None:
     for number in range(count):
-        with mas_guard.run("short", owner="clerk"):
-            run = current_run.get()
-            assert run is not None
-            step(run, number)
+        with (
+            mas_guard.group("nightly", usd=40),
+            mas_guard.run("short", owner="clerk", agent_budget={"model_calls": 9}) as run,
+            run.step("clerk"),
+        ):
+            step(open_run(), number)
 
 
 def bytes_in_containers() -> int:
@@ -88,7 +100,8 @@ def bytes_per_run() -> float:
 
 def measure() -> dict[str, float]:
     mas_guard.uninstrument()
+    left = bytes_per_run()
     return {
         "long run: step 10,000 / step 10": late_step_over_early_step(),
-        "finished runs: bytes that each one leaves behind": bytes_per_run(),
+        "finished runs: bytes that each one leaves behind": left,
     }

@@ -159,7 +159,7 @@ def _accounts(run: Run, scope: StepScope | None, concluding: bool) -> tuple[Acco
     if scope.account is None:
         limits = run.policy.agent_limits(scope.agent)
         if any(limit is not None for limit in limits):
-            scope.account = run.ledger.open(f"agent:{run.id}:{scope.agent}:{scope.identity}", limits)
+            scope.account = run.open_inner(f"agent:{run.id}:{scope.agent}:{scope.identity}", limits)
     return (*run.accounts, *(bound.account for bound in scope.binding() if bound.account is not None))
 
 

@@ -182,13 +182,17 @@ class Engine:
         """Keep *run*'s account for late calls and resumes; forget the oldest."""
         run.let_go_of_app()
         with self._lock:
+            before = self._finished.get(run.id)
+            if before is not None and before is not run:
+                run.inner_accounts += before.inner_accounts
             self._finished[run.id] = run
             self._finished.move_to_end(run.id)
             forgotten = []
             while len(self._finished) > REMEMBERED_RUNS:
                 forgotten.append(self._finished.popitem(last=False)[1])
         for old in forgotten:
-            self.ledger.close(old.account)
+            for account in (old.account, *old.inner_accounts):
+                self.ledger.close(account)
 
     def known_run(self, run_id: str) -> Run | None:
         """A run that ended or was suspended in this process not long ago."""

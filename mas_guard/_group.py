@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -35,6 +36,8 @@ class Group:
         self._lock = threading.Lock()
         self._engine = engine
         self.account = engine.ledger.open(f"group:{name}:{os.urandom(6).hex()}", limits)
+        # Its runs keep it while they are remembered, and whoever reads `spent`; then its account goes too.
+        weakref.finalize(self, engine.ledger.close, self.account).atexit = False
 
     @property
     def spent(self) -> Amounts:

@@ -151,10 +151,9 @@ def _narrowed(outer: Run, name: str, overrides: dict[str, Any]) -> Iterator[None
         return
     around = current_step.get()
     scope = StepScope(outer, around.agent if around is not None else name, outer=around)
-    scope.account = outer.ledger.open(f"inner:{outer.id}:{scope.identity}", load_policy(overrides).budget.limits)
+    scope.account = outer.open_inner(f"inner:{outer.id}:{scope.identity}", load_policy(overrides).budget.limits)
     token = current_step.set(scope)
     try:
         yield
     finally:
         current_step.reset(token)
-        outer.ledger.close(scope.account)

@@ -100,12 +100,20 @@ class Run:
             policy.budget.limits if enforced else Limits(),
         )
         self.accounts: tuple[Account, ...] = (self.account, *(group.account for group in groups))
+        self.inner_accounts: list[Account] = []
         live_runs.add(self)
 
     @property
     def ledger(self) -> Ledger:
         """Where this run's budget is kept."""
         return self.engine.ledger
+
+    def open_inner(self, scope: str, limits: Limits) -> Account:
+        """Open a budget within this run's, such as an activation's. It is closed when the run is forgotten: a late
+        call must still find it."""
+        account = self.ledger.open(scope, limits)
+        self.inner_accounts.append(account)
+        return account
 
     @property
     def hop_limit(self) -> int | None:

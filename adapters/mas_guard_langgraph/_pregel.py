@@ -262,7 +262,7 @@ def _narrowed(run: Run, step: StepScope | None, pregel: Any, mark: Mark | None) 
         return step
     inner = StepScope(run, step.agent if step is not None else pregel.get_name(), outer=step)
     inner.covers = True
-    inner.account = run.ledger.open(f"inner:{run.id}:{inner.identity}", mark.policy.budget.limits)
+    inner.account = run.open_inner(f"inner:{run.id}:{inner.identity}", mark.policy.budget.limits)
     if mark.policy.deadline is not None:
         inner.start_clock(mark.policy.deadline)
     return inner

@@ -32,6 +32,7 @@ logger = logging.getLogger("mas_guard")
 
 V = TypeVar("V")
 
+REMEMBERED_POLICIES = 64  # a run in plain Python reads its settings anew, and they are nearly always the same
 BUILT_IN_RULES = ("budget", "hops", "ownership", "handoff", "repetition", "deadline")
 
 
@@ -71,7 +72,18 @@ def load_policy(
         environment,
         *file_layers(Path(directory or settings_directory(environ)), environ.get(VARIABLE, "")),
     ]
-    return _policy(given, environment)
+    # The same settings give the same object, and with it what it remembers of models and prices.
+    settings = repr(given)
+    policy = _made.get(settings)
+    if policy is None:
+        policy = _policy(given, environment)
+        while len(_made) >= REMEMBERED_POLICIES:
+            _made.pop(next(iter(_made)), None)
+        _made[settings] = policy
+    return policy
+
+
+_made: dict[str, Policy] = {}
 
 
 def policy_of(**overrides: Any) -> Policy:
