@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from mas_guard._budget import DISPATCHED_LEASE
 from mas_guard._flow import LiveCall, seconds_left
 from mas_guard._run import Run
-from mas_guard._step_scope import current_step
+from mas_guard._step_scope import StepScope, current_step
 from mas_guard.prices import cost, model_facts
 from mas_guard.types import Amounts, Call, ModelCall, ToolCall, Usage
 
@@ -40,7 +41,9 @@ class Books:
         if concluding:
             self.concluding[run.id] += 1
             assert self.concluding[run.id] == 1, "two concluding calls"
-            assert call.agent == run.owner, f"{call.agent} made the owner's concluding call"
+            # Or an agent that the owner delegates to, in an activation that began once control was back with it.
+            acting = {scope.agent for scope in _around(current_step.get()) if scope.concluding}
+            assert run.owner in acting, f"{call.agent} made the owner's concluding call"
         assert live.booking is not None
         assert self._world.ledger.dispatch(live.booking.hold_id, DISPATCHED_LEASE), "sent without a live hold"
         if not concluding:
@@ -142,3 +145,9 @@ class Books:
         if outcome.status == "partial" and outcome.envelope.result == "the owner's conclusion":
             assert self.concluding[run.id] == 1
         assert outcome.status in ("partial", "aborted"), outcome
+
+
+def _around(scope: StepScope | None) -> Iterator[StepScope]:
+    while scope is not None:
+        yield scope
+        scope = scope.outer
