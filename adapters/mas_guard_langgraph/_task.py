@@ -28,12 +28,8 @@ def make_run(original: Callable[..., Any]) -> Callable[..., Any]:
         frame = current_frame.get()
         if frame is None:
             return original(task, *arguments, **keywords)
-        if frame.refused:
-            raise frame.run.raised()
-        if frame.settling and not runs_while_settling(frame, task):
+        if not _may_begin(frame, task):
             return None
-        if frame.resumed_stopped:
-            raise frame.run.raised()
         scope = frame.scope_for(task)
         in_task = current_task.set((frame, task))
         in_step = current_step.set(scope) if scope is not None else None
@@ -57,6 +53,17 @@ def make_run(original: Callable[..., Any]) -> Callable[..., Any]:
     return run_with_retry
 
 
+def _may_begin(frame: Frame, task: Any) -> bool:
+    """False where *task* is put off or answered in place; raises the stop where no node of the run may begin."""
+    if frame.refused:
+        raise frame.run.raised()
+    if frame.settling and not runs_while_settling(frame, task):
+        return False
+    if frame.resumed_stopped:
+        raise frame.run.raised()
+    return True
+
+
 def make_arun(original: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap `arun_with_retry`; a node is cancelled when the run's or its own time is over."""
 
@@ -65,12 +72,8 @@ def make_arun(original: Callable[..., Any]) -> Callable[..., Any]:
         frame = current_frame.get()
         if frame is None:
             return await original(task, *arguments, **keywords)
-        if frame.refused:
-            raise frame.run.raised()
-        if frame.settling and not runs_while_settling(frame, task):
+        if not _may_begin(frame, task):
             return None
-        if frame.resumed_stopped:
-            raise frame.run.raised()
         scope = frame.scope_for(task)
         in_task = current_task.set((frame, task))
         in_step = current_step.set(scope) if scope is not None else None
