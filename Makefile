@@ -41,6 +41,7 @@ upstream-langgraph: .venv/.installed
 lock: $(UV)
 	$(UV) pip compile -q --universal --python-version 3.11 --group development --extra langgraph --extra openai --extra prices --generate-hashes --no-annotate --no-emit-index-url --no-header pyproject.toml -o locks/development.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-header locks/langgraph-oldest.in -o locks/langgraph-oldest.txt
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-header locks/openai-agents-oldest.in -o locks/openai-agents-oldest.txt
 
 $(UV):
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .uv uv

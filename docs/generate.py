@@ -39,7 +39,7 @@ with methods marked `@mas_guard.hookimpl`, registered with `mas_guard.register(â
 EVENTS_INTRODUCTION = """
 `MAS_GUARD_EVENTS=events-{{date}}-{{pid}}.jsonl` writes one JSON object a line; the hook `mas_guard_on_event` gets the
 same objects. The schema is `mas_guard/records/event.schema.json`, version {version}: every line carries it as `v`.
-Message contents and secrets are never in it.
+Secrets are never in it, and message contents only where `CAPTURE_CONTENT` is on.
 """
 
 HOW_VALUES_ARE_WRITTEN = {
@@ -74,7 +74,10 @@ GROUPS = (
     ("Prices and outputs that are not known", ("UNKNOWN_PRICE", "UNKNOWN_MAX_OUTPUT")),
     ("Envelopes, handoffs, confidence", ("ENVELOPES", "HANDOFFS", "CONFIDENCE", "UNKNOWN_CONFIDENCE")),
     ("Mode and start", ("MODE", "RESUME", "OUTSIDE_RUN", "REQUIRE_ARMED", "DISABLE", "STRICT_CONFIG")),
-    ("Store, events, tenant", ("STORE", "RETENTION", "ON_STORE_ERROR", "ON_INTERNAL_ERROR", "EVENTS", "TENANT")),
+    (
+        "Store, events, tenant",
+        ("STORE", "RETENTION", "ON_STORE_ERROR", "ON_INTERNAL_ERROR", "EVENTS", "CAPTURE_", "TENANT"),
+    ),
 )
 
 BUDGET = """
@@ -98,6 +101,13 @@ for one concluding turn.
 Its model is told which limit was reached, the figures, the path so far, and what it may answer; tools stay declared
 and cannot be chosen. Its answer is the run's result. An answer whose first line is `ABORT: reason`, an empty one, a
 tool call, and a call that does not fit what is left lead to the next action of `ON_LIMIT`.
+"""
+
+TURNS = """
+The framework's own limit of turns. An Agents SDK run that reaches its `max_turns` ends in an error with everything
+that was learned thrown away; where `ON_LIMIT` begins with `owner` and the run has other agents than the owner, control
+goes to the owner for its concluding turn instead. An app that handles `max_turns` itself keeps its own handling, and
+the error that is raised where the owner cannot conclude is the framework's own as well.
 """
 
 RULES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
@@ -128,6 +138,7 @@ RULES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
         "tells the model, then blocks the call, then ends the run with {RepetitionDetected}",
         ("REPETITION__", "POLL_TOOLS", "TOOLS__*__REPEAT"),
     ),
+    ("turns", TURNS, "gives control to the owner, else {TurnLimitExceeded}", ("ON_LIMIT", "OWNER")),
 )
 
 EVENTS = {

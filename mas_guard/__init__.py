@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         RepetitionDetected,
         SeamMissing,
         StoreUnavailable,
+        TurnLimitExceeded,
         UnsupportedVersion,
     )
     from mas_guard.hookspecs import hookimpl
@@ -62,7 +63,7 @@ _HOMES = {
     "mas_guard.errors": (
         "AdapterError", "AdapterNotFound", "BudgetExceeded", "ConfigError", "DeadlineExceeded", "GuardError",
         "GuardStopped", "HandoffRejected", "HopLimitExceeded", "OwnershipConflict", "RepetitionDetected",
-        "SeamMissing", "StoreUnavailable", "UnsupportedVersion",
+        "SeamMissing", "StoreUnavailable", "TurnLimitExceeded", "UnsupportedVersion",
     ),
     "mas_guard.hookspecs": ("hookimpl",),
     "mas_guard.types": ("Decision", "Envelope", "Outcome", "Verdict"),
@@ -73,7 +74,7 @@ __all__ = [
     "AdapterError", "AdapterNotFound", "BudgetExceeded", "ConfigError", "DeadlineExceeded", "Decision",
     "Envelope", "Group", "Guard", "GuardError", "GuardStopped", "HandoffRejected", "HopLimitExceeded",
     "Outcome", "OwnershipConflict", "PlainRun", "Policy", "RepetitionDetected", "SeamMissing",
-    "StoreUnavailable", "UnsupportedVersion", "Verdict", "bypass", "extract", "group", "hookimpl", "inject",
+    "StoreUnavailable", "TurnLimitExceeded", "UnsupportedVersion", "Verdict", "bypass", "extract", "group", "hookimpl", "inject",
     "instrument", "last_outcome", "load_policy", "outcome", "register", "run", "status", "uninstrument",
     "unregister", "wrap",
 ]  # fmt: skip

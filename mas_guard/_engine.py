@@ -7,6 +7,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from mas_guard._plugins import Plugins
@@ -15,7 +16,7 @@ from mas_guard.errors import ConfigError, GuardStopped
 from mas_guard.ledger import Ledger, MemoryLedger
 from mas_guard.records import EVENT_VERSION, EventSink
 from mas_guard.rules import BUILT_IN_RULES
-from mas_guard.types import Amounts, Call, CallOutcome, Limits, Verdict
+from mas_guard.types import Amounts, Call, CallOutcome, Handoff, Limits, Verdict
 
 if TYPE_CHECKING:
     from mas_guard._budget import Booking
@@ -162,6 +163,21 @@ class Engine:
         if booking is not None:
             fields["held"] = list(booking.amounts)
         self.event(run, "call", **fields)
+
+    def record_handoff(self, run: Run, handoff: Handoff, verdict: Verdict | None) -> None:
+        """Record a handoff: who, to whom, what it carried (as size and hash), and what was said to it."""
+        if not self.recording(run):
+            return
+        fields: dict[str, Any] = {"agent": handoff.source, "target": ",".join(handoff.targets), "kind": handoff.kind}
+        fields["verdict"] = "allow" if verdict is None else verdict.kind
+        if verdict is not None:
+            fields.update(rule=verdict.rule, action=verdict.action, reason=verdict.reason)
+        if handoff.content:
+            carried = handoff.content.encode("utf-8", "replace")
+            fields["carried"] = {"bytes": len(carried), "sha256": sha256(carried).hexdigest()[:16]}
+            if run.policy.capture_content:
+                fields["content"] = handoff.content
+        self.event(run, "handoff", **fields, hops=run.hops)
 
     def stop_in_force(self, run: Run, rule: str, error: GuardStopped) -> bool:
         """True where *rule* is enforced; else what it would have done is recorded once."""

@@ -7,6 +7,7 @@ covers its worst case, sent, and settled at what it really used. Drivers live in
 from __future__ import annotations
 
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any, NoReturn
 
 from mas_guard._budget import Booking, book_observed, refusal_error, refused_by, reserve
@@ -119,6 +120,9 @@ def call_flow(run: Run, call: Call) -> Flow:
         seconds=lambda: seconds_left(run, scope, concluding),
         expired=lambda: expired(run, scope, concluding),
     )
+    seen = call.usage_seen if isinstance(call, ModelCall) else None
+    if seen is not None and seen.known and not outcome.usage.known:
+        outcome = replace(outcome, usage=seen)
     if booking is not None:
         booking.settle(outcome)
     else:
@@ -194,6 +198,7 @@ def handoff_flow(run: Run, handoff: Handoff) -> Flow:
         verdict = judge(run, plugins.before_handoff, handoff)
         if verdict is not None:
             plugins.tell(plugins.after_handoff, handoff, "denied", run)
+            run.engine.record_handoff(run, handoff, verdict)
             if verdict.action == "stop":
                 run.latch(stop_of(verdict))
                 run.engine.record_stop(run)
@@ -204,14 +209,7 @@ def handoff_flow(run: Run, handoff: Handoff) -> Flow:
         run.visit(target)
     yield Proceed()
     plugins.tell(plugins.after_handoff, handoff, "done", run)
-    run.engine.event(
-        run,
-        "handoff",
-        agent=handoff.source,
-        target=",".join(handoff.targets),
-        kind=handoff.kind,
-        hops=run.hops,
-    )
+    run.engine.record_handoff(run, handoff, None)
     return None
 
 

@@ -9,6 +9,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 from mas_guard._boundary import joined_groups
@@ -102,15 +103,24 @@ class Guard:
         return wrapped
 
     def _arm_companions(self) -> None:
-        # A raw client inside a wrapped app belongs to the same run.
+        # What works inside a wrapped app belongs to the same run: a raw client, a graph in a tool, a runner in a node.
         for adapter in self.adapters():
-            if adapter.name not in self._armed and adapter.loaded() and adapter.supports_companion:
-                try:
-                    adapter.check_version()
-                    self._arm(adapter)
-                except AdapterError as error:
-                    self.not_armed[adapter.name] = str(error)
-                    logger.warning("%s", error)
+            if adapter.name in self._armed or adapter.found_version() is None:
+                continue
+            if adapter.loaded() and not import_watch.under_way(adapter.module):
+                self._arm_companion(adapter)
+            else:
+                import_watch.when_imported(adapter.module, partial(self._arm_companion, adapter, later=True))
+
+    def _arm_companion(self, adapter: Adapter, *, later: bool = False) -> None:
+        if adapter.name in self._armed or (later and not self._armed):
+            return
+        try:
+            adapter.check_version()
+            self._arm(adapter)
+        except AdapterError as error:
+            self.not_armed[adapter.name] = str(error)
+            logger.warning("%s", error)
 
     def instrument(self, **overrides: Any) -> None:
         """Guard everything in this process; see `mas_guard.instrument`."""
@@ -252,6 +262,18 @@ class Guard:
                 f"{what} at {site[0]}:{site[1]} is outside of every guarded run and OUTSIDE_RUN=refuse. "
                 'Put it into `with mas_guard.run("…"):`, or set MAS_GUARD_OUTSIDE_RUN=pass.'
             )
+
+    def unguarded(self, what: str) -> None:
+        """A stretch that no seam covers: told once, recorded, and noted in the outcome of the run it is part of."""
+        run = current_run.get()
+        if run is None and self._process_policy is None and not self._armed:
+            return
+        if run is not None:
+            run.note(f"unguarded: {what}")
+        if what not in self._unwrapped_told:
+            self._unwrapped_told.add(what)
+            logger.warning("Unguarded: %s. Told once.", what)
+        self.engine.event(run, "unguarded", reason=what)
 
     def unwrapped_app(self, name: str) -> None:
         """An unwrapped app runs beside wrapped ones: told once per app."""

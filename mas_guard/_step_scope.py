@@ -14,6 +14,7 @@ from mas_guard.ledger import Account
 
 if TYPE_CHECKING:
     from mas_guard._run import Run
+    from mas_guard.config import Policy
 
 current_step: ContextVar[StepScope | None] = ContextVar("mas_guard_step", default=None)
 
@@ -92,3 +93,14 @@ class StepScope:
             timer = self.timer
         if timer is not None:
             timer()
+
+
+def inner_app_scope(run: Run, outer: StepScope | None, name: str, policy: Policy) -> StepScope:
+    """The activation of a wrapped app inside another run: its own limits can only narrow, so its budget and deadline
+    become those of this activation."""
+    inner = StepScope(run, outer.agent if outer is not None else name, outer=outer)
+    inner.covers = True
+    inner.account = run.open_inner(f"inner:{run.id}:{inner.identity}", policy.budget.limits)
+    if policy.deadline is not None:
+        inner.start_clock(policy.deadline)
+    return inner

@@ -18,6 +18,7 @@ from mas_guard._boundary import finish, last_outcome, results, run_flow
 from mas_guard._conclusion import DIRECTIVES
 from mas_guard._drivers import drive, drive_async, drive_stream, drive_stream_async
 from mas_guard._effects import Answer, Collector, Flow, Reader, Scope
+from mas_guard._first_line import FirstLine
 from mas_guard._flow import (
     NOT_EXECUTED,
     LiveCall,
@@ -32,7 +33,7 @@ from mas_guard._flow import attempt as count_attempt
 from mas_guard._flow import lost_attempt as charge_lost_attempt
 from mas_guard._ongoing import OngoingCall, begin, begin_async
 from mas_guard._run import Run, current_run
-from mas_guard._step_scope import StepScope, current_step
+from mas_guard._step_scope import StepScope, current_step, inner_app_scope
 from mas_guard.errors import DeadlineExceeded, GuardStopped, UnsupportedVersion
 from mas_guard.hookspecs import hookimpl
 from mas_guard.patching import Patch, PatchSet
@@ -57,6 +58,7 @@ __all__ = [
     "CallOutcome",
     "Collector",
     "Finding",
+    "FirstLine",
     "Flow",
     "Scope",
     "GuardStopped",
@@ -76,6 +78,7 @@ __all__ = [
     "charge_lost_attempt",
     "check_time",
     "count_attempt",
+    "drive_async",
     "drive_stream",
     "drive_stream_async",
     "current_run",
@@ -90,6 +93,7 @@ __all__ = [
     "guard_stream",
     "guard_stream_async",
     "hookimpl",
+    "inner_app_scope",
     "input_bound",
     "keep_open",
     "last_outcome",
@@ -98,6 +102,7 @@ __all__ = [
     "results",
     "run_flow",
     "seconds_left",
+    "unguarded",
     "step_flow",
     "usage_of_error",
 ]
@@ -128,14 +133,12 @@ class Adapter(ABC):
         target: The distribution that it guards, such as `langgraph`.
         supports: The version range, such as `>=1.1,<1.3`; `pyproject.toml`'s extra is held equal to it.
         module: The module whose import arms the adapter under `instrument()`.
-        supports_companion: True for a client that works inside other frameworks' apps: it is armed with them.
     """
 
     name: str
     target: str
     supports: str
     module: str
-    supports_companion = False
 
     def options_of(self, app: Any) -> dict[str, Any] | None:
         """The options kept for a wrapped *app*; `None` where it is not this adapter's."""
@@ -233,6 +236,13 @@ def outside_run(what: str) -> None:
     from mas_guard._guard import shared_guard
 
     shared_guard().call_outside_run(what)
+
+
+def unguarded(what: str) -> None:
+    """Say that *what* is not guarded: once in the log, as an event, and in the outcome of the run it happens in."""
+    from mas_guard._guard import shared_guard
+
+    shared_guard().unguarded(what)
 
 
 def usage_of_error(error: BaseException) -> Usage:

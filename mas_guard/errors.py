@@ -5,6 +5,7 @@
     │ ├ BudgetExceeded        .unit .used .limit
     │ ├ DeadlineExceeded      .seconds
     │ ├ HopLimitExceeded      .hops .limit
+    │ ├ TurnLimitExceeded     .turns
     │ ├ RepetitionDetected    .evidence
     │ ├ OwnershipConflict
     │ ├ HandoffRejected       .problems
@@ -82,6 +83,13 @@ class HopLimitExceeded(GuardStopped):
     limit: int = 0
 
 
+class TurnLimitExceeded(GuardStopped):
+    """The framework's own limit of `.turns` was reached; it is also the framework's own error for that."""
+
+    rule = "turns"
+    turns: int = 0
+
+
 class RepetitionDetected(GuardStopped):
     """The same call gave the same result again and again; `.evidence` says which and how often."""
 
@@ -154,7 +162,9 @@ def passing_through(error: GuardStopped, signals: tuple[type[BaseException], ...
     once per combination, and `except BudgetExceeded` goes on to work.
     """
     plain = plain_class(type(error))
-    bases = (plain, *(signal for signal in signals if not issubclass(plain, signal)))
+    # A signal that another one derives from is covered by that one, and would spoil the order of the bases.
+    narrowest = [one for one in signals if not any(one is not other and issubclass(other, one) for other in signals)]
+    bases = (plain, *(signal for signal in narrowest if not issubclass(plain, signal)))
     if len(bases) == 1:
         return error
     combined = _combined.get(bases)

@@ -80,7 +80,8 @@ class ModelCall:
         notes: Texts that the adapter adds as last messages, at the model seam only.
         output_cap: The cap that the guard puts on the output; `None` leaves the request as it is.
         concluding: True for the owner's concluding turn: no tool may be chosen.
-        usage_seen: Usage that the provider was asked for by the guard alone, kept from the app.
+        usage_seen: Usage that the client below the framework saw, where the framework does not pass it on: asked for
+            by the guard alone and kept from the app, or lost with an error.
         unseen_input: True where part of the input is not visible here (history kept by the provider, media).
     """
 
@@ -165,13 +166,19 @@ class Handoff:
         targets: The agents that get it.
         kind: `transfer` counts as a hop; `return` hands a result back to whoever delegated; `sequence`
             is a move along a declared order that cannot repeat.
-        known_targets: Every agent that exists, or `None` where the adapter cannot tell.
+        known_targets: Every agent that control may go to, or `None` where the adapter cannot tell.
+        content: What is handed on beside control, as text: the handoff's input, and what was said with it. For
+            comparison, size and hash; recorded as it is only where `CAPTURE_CONTENT` is on.
+        problems: What keeps it from being carried out, in words that a model can use: a disabled target, input that
+            is not what the handoff takes.
     """
 
     source: str
     targets: tuple[str, ...]
     kind: HandoffKind = "transfer"
     known_targets: frozenset[str] | None = None
+    content: str = ""
+    problems: tuple[str, ...] = ()
 
 
 Status = Literal["success", "partial", "failed"]

@@ -21,7 +21,7 @@ def project() -> dict[str, Any]:
 def test_the_extras_hold_what_the_adapters_support() -> None:
     extras = project()["project"]["optional-dependencies"]
     adapters = shared_guard().adapters()
-    assert {adapter.name for adapter in adapters} == {"langgraph", "openai"}
+    assert {adapter.name for adapter in adapters} == {"langgraph", "openai", "openai-agents"}
     for adapter in adapters:
         assert extras[adapter.name] == [f"{adapter.target}{adapter.supports}"]
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from mas_guard.adapter import (
     CallOutcome,
+    FirstLine,
     ModelCall,
     Run,
     Usage,
@@ -29,7 +30,7 @@ from mas_guard.adapter import (
     outside_run,
 )
 from mas_guard_langgraph import _translate
-from mas_guard_langgraph._first_line import FirstLine, held_back
+from mas_guard_langgraph._first_line import Token, held_back
 from mas_guard_langgraph._notes import told
 
 entered: ContextVar[Any] = ContextVar("mas_guard_langgraph_model", default=None)
@@ -221,7 +222,7 @@ def _add(first: Any, second: Any) -> Any:
 
 
 def _inside(model: Any, call: ModelCall, stream: Iterator[Any]) -> Iterator[Any]:
-    first_line = FirstLine()
+    first_line: FirstLine[Token] = FirstLine()
     try:
         while True:
             token = entered.set(model)
@@ -238,7 +239,7 @@ def _inside(model: Any, call: ModelCall, stream: Iterator[Any]) -> Iterator[Any]
 
 
 async def _inside_async(model: Any, call: ModelCall, stream: Any) -> AsyncIterator[Any]:
-    first_line = FirstLine()
+    first_line: FirstLine[Token] = FirstLine()
     try:
         while True:
             token = entered.set(model)

@@ -1,8 +1,4 @@
-"""Holds the first words of a concluding answer back until they are known to be no directive.
-
-An owner may answer `ABORT: reason`. That line is read by the guard and must not reach whoever reads the token stream;
-so tokens wait until the words differ from every directive, which they do within a few characters.
-"""
+"""Holds the first words of a concluding answer back from token callbacks until they are known to be no directive."""
 
 from __future__ import annotations
 
@@ -12,38 +8,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from mas_guard.adapter import DIRECTIVES, ModelCall
+from mas_guard.adapter import FirstLine, ModelCall
 
 Token = tuple[tuple[Any, ...], dict[str, Any]]
 
-
-class FirstLine:
-    """The tokens that wait, and whether they may pass."""
-
-    def __init__(self) -> None:
-        self._text = ""
-        self._waiting: list[Token] = []
-        self._open = False
-
-    def take(self, text: str, token: Token) -> list[Token]:
-        """Take *token* in and return those that may pass now."""
-        if self._open:
-            return [token]
-        self._text += text
-        self._waiting.append(token)
-        said = self._text.lstrip()
-        if not said or any(said.startswith(word) or word.startswith(said) for word in DIRECTIVES):
-            return []
-        self._open = True
-        passed, self._waiting = self._waiting, []
-        return passed
-
-
-_holding: ContextVar[FirstLine | None] = ContextVar("mas_guard_langgraph_first_line", default=None)
+_holding: ContextVar[FirstLine[Token] | None] = ContextVar("mas_guard_langgraph_first_line", default=None)
 
 
 @contextmanager
-def held_back(call: ModelCall, first_line: FirstLine | None = None) -> Iterator[None]:
+def held_back(call: ModelCall, first_line: FirstLine[Token] | None = None) -> Iterator[None]:
     """Hold the first line of a concluding *call* back in this block; a stream passes its own *first_line* each time."""
     if not call.concluding or _holding.get() is not None:
         yield

@@ -21,6 +21,7 @@ from mas_guard.adapter import (
     current_step,
     drive_stream,
     drive_stream_async,
+    inner_app_scope,
     last_outcome,
     results,
     run_flow,
@@ -257,15 +258,7 @@ def _join(adapter: LangGraphAdapter, run: Run, pregel: Any) -> tuple[Frame, Step
 
 
 def _narrowed(run: Run, step: StepScope | None, pregel: Any, mark: Mark | None) -> StepScope | None:
-    """An inner app's own limits can only narrow: its budget and deadline become those of this activation."""
-    if mark is None:
-        return step
-    inner = StepScope(run, step.agent if step is not None else pregel.get_name(), outer=step)
-    inner.covers = True
-    inner.account = run.open_inner(f"inner:{run.id}:{inner.identity}", mark.policy.budget.limits)
-    if mark.policy.deadline is not None:
-        inner.start_clock(mark.policy.deadline)
-    return inner
+    return step if mark is None else inner_app_scope(run, step, pregel.get_name(), mark.policy)
 
 
 def _joined(adapter: LangGraphAdapter, run: Run, pregel: Any, start: Callable[[], Any]) -> Iterator[Any]:

@@ -17,7 +17,6 @@ class OpenAIAdapter(Adapter):
     target = "openai"
     supports = ">=2,<4"
     module = "openai"
-    supports_companion = True
 
     def __init__(self) -> None:
         self._patches: PatchSet | None = None

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mas_guard.adapter import ModelCall
-from mas_guard_openai import _history
+from mas_guard.prices import held_history
 from mas_guard_openai._kinds import CHAT, COMPLETIONS, RESPONSES, Kind
 
 # Reasoning models refuse `max_tokens`; most compatible servers know nothing else.
@@ -77,7 +77,7 @@ def _with_notes(kind: Kind, body: Mapping[str, Any], notes: list[str]) -> dict[s
     if kind is CHAT and isinstance(body.get("messages"), list | tuple):
         return {"messages": [*body["messages"], *messages]}
     if kind is RESPONSES:
-        if body.get("previous_response_id") or _history.conversation_of(body):
+        if body.get("previous_response_id") or held_history.conversation_of(body):
             # What stands in `input` would stay in the history that the provider keeps.
             return {"instructions": "\n\n".join([*filter(None, [body.get("instructions")]), *notes])}
         given = body.get("input")

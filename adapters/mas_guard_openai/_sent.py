@@ -18,7 +18,8 @@ from mas_guard.adapter import (
     keep_open,
     usage_of_error,
 )
-from mas_guard_openai import _edits, _history
+from mas_guard.prices import held_history
+from mas_guard_openai import _edits
 from mas_guard_openai._event_stream import BodyReader
 from mas_guard_openai._kinds import Kind
 from mas_guard_openai._replies import read_reply
@@ -143,7 +144,7 @@ class Sent:
         except Exception as error:
             self.run.engine.plugins.errors.report("Reading a reply of OpenAI", error)
             return CallOutcome()
-        _history.remember(self._body, reply_id, outcome.usage)
+        held_history.remember(self._body, reply_id, outcome.usage)
         return outcome
 
     def _deadline(self, error: BaseException) -> BaseException | None:

@@ -7,27 +7,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from mas_guard.adapter import ModelCall, Run, current_step, exact_counter, input_bound
-from mas_guard.prices import model_facts
-from mas_guard_openai import _history
+from mas_guard.prices import PER_MEDIA, PER_MESSAGE, held_history, model_facts, visible
 from mas_guard_openai._kinds import COMPLETIONS, EMBEDDINGS, Kind
 
-PER_MESSAGE = 16  # tokens; role, name and delimiters around a message
-PER_MEDIA = 4_096  # tokens held for an image, audio or file part: above published figures for high detail
 LEGACY_OUTPUT = 16  # tokens; what the legacy completions endpoint answers with at most, unless told otherwise
-
-_MEDIA = {
-    "image_url", "image", "input_image", "audio", "input_audio", "file", "input_file", "video_url", "input_video",
-    "computer_screenshot",
-}  # fmt: skip
 
 
 def model_call(run: Run, kind: Kind, body: Mapping[str, Any]) -> ModelCall:
     """Translate one request."""
     name = str(body.get("model") or "unknown")
-    seen, media, tokens = _readable({key: body[key] for key in kind.input_keys if body.get(key)})
+    seen, media, tokens = visible({key: body[key] for key in kind.input_keys if body.get(key)})
     text = json.dumps(seen, ensure_ascii=False, default=_plain) if seen else ""
     beside = _messages(kind, body) * PER_MESSAGE + media * PER_MEDIA + tokens
-    unseen = _history.unseen_tokens(body, model_facts(name, run.policy).context_window)
+    unseen = held_history.unseen_tokens(body, model_facts(name, run.policy).context_window)
     if media or unseen:
         run.note(
             "part of the input of at least one call is not visible here (media, hosted tools, history that the "
@@ -80,25 +72,6 @@ def _messages(kind: Kind, body: Mapping[str, Any]) -> int:
     if kind is EMBEDDINGS or not isinstance(entries, list | tuple):
         return 1
     return 1 + len(entries)
-
-
-def _readable(value: Any) -> tuple[Any, int, int]:
-    """*value* without its media and its token numbers, and how many of each there are."""
-    if isinstance(value, Mapping):
-        if value.get("type") in _MEDIA:
-            return None, 1, 0
-        items = [(key, _readable(part)) for key, part in value.items()]
-        return (
-            {key: part[0] for key, part in items},
-            sum(part[1] for _, part in items),
-            sum(part[2] for _, part in items),
-        )
-    if isinstance(value, list | tuple):
-        if value and all(isinstance(part, int) for part in value):
-            return None, 0, len(value)
-        parts = [_readable(part) for part in value]
-        return [part[0] for part in parts], sum(part[1] for part in parts), sum(part[2] for part in parts)
-    return value, 0, 0
 
 
 def _plain(value: Any) -> Any:

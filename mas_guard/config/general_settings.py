@@ -144,6 +144,13 @@ GENERAL_SETTINGS: tuple[Setting, ...] = (
         optional=True,
     ),
     Setting(
+        "CAPTURE_CONTENT",
+        "boolean",
+        "false",
+        "Record in full what a handoff carries. Without it events hold its size and a hash, and no content.",
+        "true",
+    ),
+    Setting(
         "REQUIRE_ARMED",
         "boolean",
         "false",

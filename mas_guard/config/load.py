@@ -33,7 +33,7 @@ logger = logging.getLogger("mas_guard")
 V = TypeVar("V")
 
 REMEMBERED_POLICIES = 64  # a run in plain Python reads its settings anew, and they are nearly always the same
-BUILT_IN_RULES = ("budget", "hops", "ownership", "handoff", "repetition", "deadline")
+BUILT_IN_RULES = ("budget", "hops", "ownership", "handoff", "repetition", "deadline", "turns")
 
 
 def load_policy(

@@ -70,6 +70,7 @@ class Policy:
     on_store_error: str
     on_internal_error: str
     events: str | None
+    capture_content: bool
     require_armed: bool
     strict_config: bool
     disable: frozenset[str]

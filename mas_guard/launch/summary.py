@@ -37,6 +37,8 @@ def _adapter_lines(guard: Guard) -> Iterator[str]:
         version = adapter.found_version()
         if adapter.name in armed:
             yield f"✓ {adapter.name}: armed ({adapter.target} {version})"
+        elif guard.armed and (version is None or (adapter.name not in not_armed and not adapter.loaded())):
+            continue  # the app does not use it
         elif version is None:
             yield f"☐ {adapter.name}: {adapter.target} is not installed; to guard it: {install_command(adapter)}"
         elif adapter.name in not_armed:

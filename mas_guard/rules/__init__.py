@@ -10,6 +10,6 @@ from mas_guard.rules.hops import HopsRule
 from mas_guard.rules.repetition import RepetitionRule
 
 BUILT_IN_RULES = (HandoffRule, HopsRule, RepetitionRule)
-RULE_NAMES = ("budget", "deadline", "handoff", "hops", "ownership", "repetition")
+RULE_NAMES = ("budget", "deadline", "handoff", "hops", "ownership", "repetition", "turns")
 
 __all__ = ["BUILT_IN_RULES", "RULE_NAMES", "HandoffRule", "HopsRule", "RepetitionRule"]

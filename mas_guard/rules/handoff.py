@@ -1,7 +1,7 @@
-"""Handoff targets: control goes only to agents that exist and, where the user listed them, are allowed.
+"""Handoff targets: control goes only to agents that exist, can be reached and, where the user listed them, are allowed.
 
-A transfer to an agent that does not exist ends some frameworks' runs as a silent success; here the model is
-told and goes on.
+A transfer to an agent that does not exist ends some frameworks' runs as a silent success and others' with an error;
+here the model is told and goes on. The same holds for a disabled target and for input that the handoff does not take.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ class HandoffRule:
 
     @hookimpl
     def mas_guard_before_handoff(self, handoff: Handoff, run: Any) -> Verdict | None:
-        """Block with the list of agents that control may go to."""
+        """Block with what is wrong, and the list of agents that control may go to."""
+        if handoff.problems:
+            return self._block(handoff, list(handoff.targets), self._others(handoff), "; ".join(handoff.problems))
         if handoff.known_targets is not None:
             unknown = [target for target in handoff.targets if target not in handoff.known_targets]
             if unknown:
@@ -31,6 +33,10 @@ class HandoffRule:
             if outside:
                 return self._block(handoff, outside, sorted(allowed), "is not among its allowed targets")
         return None
+
+    @staticmethod
+    def _others(handoff: Handoff) -> list[str]:
+        return sorted(handoff.known_targets) if handoff.known_targets is not None else list(handoff.targets)
 
     @staticmethod
     def _block(handoff: Handoff, wrong: list[str], right: list[str], why: str) -> Verdict:

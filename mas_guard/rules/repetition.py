@@ -1,8 +1,10 @@
-"""Repetition: the same agent makes the same call and gets the same result, again and again (MAST FM-1.3).
+"""Repetition: the same agent makes the same call and gets the same result, again and again (MAST FM-1.3), or hands on
+the same thing to the same agent.
 
 Route, arguments and result count together, so that a polling tool whose answer changes, a supervisor that asks
 its workers once each, or equal samples drawn in parallel are never touched. A call is a repeat only if it began
-after the same agent had received the earlier equal call's result.
+after the same agent had received the earlier equal call's result. A handoff is judged by route and content together;
+one that carries nothing but control has no content, and the hop counter alone judges it.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import Any
 
 from mas_guard.errors import RepetitionDetected
 from mas_guard.hookspecs import hookimpl
-from mas_guard.types import Call, CallOutcome, ModelCall, ToolCall, Verdict
+from mas_guard.types import Call, CallOutcome, Handoff, ModelCall, ToolCall, Verdict
 
 RULE = "repetition"
 SHORT_REPLY = 60  # characters; shorter replies are routing lines and acknowledgements, not answers
@@ -121,6 +123,48 @@ class RepetitionRule:
             entry.ended_at = history.tick
             entry.replies = history.replies.get(call.agent, 0)
 
+    @hookimpl
+    def mas_guard_before_handoff(self, handoff: Handoff, run: Any) -> Verdict | None:
+        """Judge a handoff by how often its equals were asked for since its source last learned something new."""
+        if not handoff.content or handoff.kind != "transfer":
+            return None
+        with run.lock:
+            history = run.rule_state.setdefault(RULE, _History())
+            entry = history.entry(("handoff", handoff.source, handoff.targets, hash(handoff.content)))
+            progress = history.progress.get(handoff.source, 0)
+            times = 1 if progress > entry.progress else entry.times + 1
+            entry.times, entry.progress = times, progress
+        return self._handoff_verdict(handoff, times, run)
+
+    @staticmethod
+    def _handoff_verdict(handoff: Handoff, times: int, run: Any) -> Verdict | None:
+        limits = run.policy.repetition
+        targets = ", ".join(handoff.targets)
+        route = f"{handoff.source} -> {targets}"
+        figures = {"call": route, "times": times, **limits_of(limits)}
+        what = f"{route} was asked for {times} times with the same content"
+        if limits.stop is not None and times >= limits.stop:
+            reason = f"Run {run.id}: {what}; the limit is {limits.stop} (MAS_GUARD_REPETITION__STOP). Change the task."
+            error = RepetitionDetected(reason, evidence=figures)
+            return Verdict("deny", RULE, "stop", reason, "", error, figures)
+        if handoff.problems:
+            return None  # it is refused for those, with a better reason
+        if limits.block is not None and times >= limits.block:
+            message = (
+                f"blocked: this handoff to {targets} was made {times - 1} times with the same content and brought "
+                "nothing new; it is not made again. Answer with what you have, or say what is missing."
+            )
+            return Verdict("deny", RULE, "block", f"{what} (MAS_GUARD_REPETITION__BLOCK).", message, None, figures)
+        if limits.redirect is not None and times >= limits.redirect:
+            message = (
+                f"not transferred: {targets} has had this from you {times - 1} times already, with the same content. "
+                "Do not repeat it: hand over something new, choose another agent, or answer with what you know."
+            )
+            return Verdict(
+                "deny", RULE, "redirect", f"{what} (MAS_GUARD_REPETITION__REDIRECT).", message, None, figures
+            )
+        return None
+
     @staticmethod
     def _verdict(call: Call, times: int, run: Any) -> Verdict | None:
         limits = run.policy.repetition
@@ -159,6 +203,11 @@ class RepetitionRule:
             )
             return Verdict("deny", RULE, "redirect", f"{what}; allow it with {setting}.", message, None, figures)
         return None
+
+
+def limits_of(limits: Any) -> dict[str, Any]:
+    """The three limits, for the record."""
+    return {"redirect": limits.redirect, "block": limits.block, "stop": limits.stop}
 
 
 def _key(call: Call) -> Any:

@@ -45,6 +45,7 @@ PROMISED = {
     "ON_STORE_ERROR": "local",
     "ON_INTERNAL_ERROR": "open",
     "EVENTS": None,
+    "CAPTURE_CONTENT": False,
     "REQUIRE_ARMED": False,
     "STRICT_CONFIG": True,
     "DISABLE": (),

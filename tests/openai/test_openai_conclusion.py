@@ -126,7 +126,7 @@ def test_what_the_provider_keeps_is_held_at_the_last_reply_of_that_conversation(
 
 
 def test_a_conversation_that_this_process_does_not_know_is_held_at_a_stated_figure() -> None:
-    from mas_guard_openai import _history
+    from mas_guard.prices import held_history as _history
 
     assert _history.unseen_tokens({"conversation": {"id": "conv_elsewhere"}}, 1_000_000) == 32_768
     assert _history.unseen_tokens({"previous_response_id": "resp_elsewhere"}, 8_192) == 8_192

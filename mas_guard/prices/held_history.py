@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mas_guard.adapter import Usage
+from mas_guard.types import Usage
 
 UNKNOWN_HISTORY = 32_768  # tokens held for a conversation that this process has not seen a reply of
 PER_REFERENCE = 4_096  # tokens held for an item or a prompt that is sent by reference

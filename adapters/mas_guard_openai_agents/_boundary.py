@@ -1,0 +1,276 @@
+"""The run's boundary: every way of running an agent passes `AgentRunner.run` or `run_streamed`, whoever's runner it is.
+
+`Runner` only forwards to the default runner, and `run_sync` drives `run`. A run inside of another one joins it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from agents.exceptions import AgentsException
+from agents.run_config import DEFAULT_MAX_TURNS
+from agents.run_state import RunState
+
+from mas_guard.adapter import (
+    CallOutcome,
+    GuardStopped,
+    Run,
+    current_run,
+    current_step,
+    drive_async,
+    inner_app_scope,
+    last_outcome,
+    results,
+    run_flow,
+    unguarded,
+)
+from mas_guard_openai_agents._frame import Frame, current_frame, runs_of_results, states
+from mas_guard_openai_agents._tool import stops_within
+from mas_guard_openai_agents._turns import Turns
+
+if TYPE_CHECKING:
+    from mas_guard_openai_agents._adapter import Mark, OpenAIAgentsAdapter
+
+Make = Callable[..., Any]
+
+_streaming: ContextVar[Frame | None] = ContextVar("mas_guard_openai_agents_streaming", default=None)
+_ended: ContextVar[list[Any] | None] = ContextVar("mas_guard_openai_agents_ended", default=None)
+
+
+def make_run(adapter: OpenAIAgentsAdapter, original: Make) -> Make:
+    """Wrap `AgentRunner.run`."""
+
+    @functools.wraps(original)
+    async def run(self: Any, starting_agent: Any, input: Any, **keywords: Any) -> Any:
+        frame = _frame(adapter, starting_agent, input, keywords)
+        if frame is None:
+            return await original(self, starting_agent, input, **keywords)
+        keywords = _with_room(frame, input, keywords)
+        return await _guarded(adapter, frame, lambda: original(self, starting_agent, input, **keywords))
+
+    return run
+
+
+def make_run_sync(original: Make) -> Make:
+    """Wrap `AgentRunner.run_sync`: it runs in a task, whose context would keep the outcome to itself."""
+
+    @functools.wraps(original)
+    def run_sync(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        ended: list[Any] = []
+        token = _ended.set(ended)
+        try:
+            return original(self, *arguments, **keywords)
+        finally:
+            _ended.reset(token)
+            if ended:
+                last_outcome.set(ended[-1])
+
+    return run_sync
+
+
+def make_run_streamed(adapter: OpenAIAgentsAdapter, original: Make) -> Make:
+    """Wrap `AgentRunner.run_streamed`, which starts the loop in a task of its own."""
+
+    @functools.wraps(original)
+    def run_streamed(self: Any, starting_agent: Any, input: Any, **keywords: Any) -> Any:
+        frame = _frame(adapter, starting_agent, input, keywords)
+        if frame is None:
+            return original(self, starting_agent, input, **keywords)
+        keywords = _with_room(frame, input, keywords)
+        entering: tuple[tuple[ContextVar[Any], Any], ...] = (
+            (current_run, frame.run),
+            (current_frame, frame),
+            (_streaming, frame),
+        )
+        tokens = [(variable, variable.set(value)) for variable, value in entering]
+        try:
+            result = original(self, starting_agent, input, **keywords)
+        finally:
+            for variable, token in tokens:
+                variable.reset(token)
+        runs_of_results.put(result, frame.run)
+        return result
+
+    return run_streamed
+
+
+def make_start_streaming(adapter: OpenAIAgentsAdapter, original: Make) -> Make:
+    """Wrap `start_streaming`, the loop of a streamed run."""
+
+    @functools.wraps(original)
+    async def start_streaming(*arguments: Any, **keywords: Any) -> Any:
+        frame = _streaming.get()
+        if frame is None:
+            return await original(*arguments, **keywords)
+        _streaming.set(None)  # a run inside of this one has its own
+
+        async def loop() -> Any:
+            await original(*arguments, **keywords)
+            return keywords["streamed_result"]
+
+        await _guarded(adapter, frame, loop)
+        return None
+
+    return start_streaming
+
+
+def make_stream_events(original: Make) -> Make:
+    """Wrap `RunResultStreaming.stream_events`: whoever reads it to its end can ask for the outcome."""
+
+    @functools.wraps(original)
+    async def stream_events(self: Any) -> Any:
+        try:
+            async for event in original(self):
+                yield event
+        finally:
+            run = runs_of_results.get(self)
+            if run is not None and run.outcome is not None:
+                last_outcome.set(run.outcome)
+
+    return stream_events
+
+
+async def _guarded(adapter: OpenAIAgentsAdapter, frame: Frame, start: Callable[[], Awaitable[Any]]) -> Any:
+    run = frame.run
+
+    async def send() -> Any:
+        if run.stop is not None and frame.start_is_resumed:
+            raise run.raised()  # resumed without a raised limit: nothing of it is carried out
+        result = await start()
+        _clean(frame, result)
+        if getattr(result, "interruptions", None) and frame.opened:
+            run.suspended = True
+            run.clock.pause()
+        return result
+
+    if not frame.opened:
+        return await _joined(frame, send)
+    mark = frame.mark
+    assert mark is not None
+    flow = run_flow(
+        run,
+        state=frame.state,
+        on_outcome=adapter.guard.on_outcome(mark.policy, mark.options),
+        scope=((current_frame, frame), (stops_within, None)),
+    )
+    try:
+        result = await drive_async(flow, send, lambda _: CallOutcome(), run.engine.plugins.errors)
+    finally:
+        ended = _ended.get()
+        if ended is not None and run.outcome is not None:
+            ended.append(run.outcome)
+        frame.end()
+    if run.outcome is not None:
+        results.remember(result, run.outcome)
+        runs_of_results.put(result, run)
+    return result
+
+
+async def _joined(frame: Frame, send: Callable[[], Awaitable[Any]]) -> Any:
+    around = current_step.get()
+    step = frame.outer
+    child = step.as_child() if step is not None and step is not around else nullcontext()
+    entering: tuple[tuple[ContextVar[Any], Any], ...] = ((current_frame, frame), (current_step, step))
+    tokens = [(variable, variable.set(value)) for variable, value in entering]
+    told = stops_within.get()
+    try:
+        with child:
+            result = await send()
+        stop = frame.run.stop
+        if stop is not None and stop.phase == "latched" and frame.run.policy.mode == "enforce":
+            raise frame.run.raised()  # it ends first; the outermost loop gives control to the owner
+        return result
+    except GuardStopped as error:
+        if told is not None:
+            told.append(error)
+        raise
+    finally:
+        for variable, token in tokens:
+            variable.reset(token)
+        frame.end()
+
+
+def _frame(adapter: OpenAIAgentsAdapter, agent: Any, input: Any, keywords: dict[str, Any]) -> Frame | None:
+    """The frame of the run that begins here, opened or joined; `None` where it is not guarded."""
+    if not hasattr(agent, "handoffs"):
+        return None
+    outer = current_run.get()
+    found = adapter.mark_of(agent)
+    if outer is not None:
+        return _join(outer, agent, adapter.marks.get(agent))
+    if found is None:
+        if adapter.marks:
+            adapter.guard.unwrapped_app(f"Agents SDK agent {agent.name!r}")
+        return None
+    entry, mark = found
+    session = keywords.get("session")
+    run = adapter.guard.open_run(
+        mark.policy,
+        name=entry.name,
+        thread=str(getattr(session, "session_id", None) or keywords.get("conversation_id") or ""),
+        tenant=mark.options.get("tenant"),
+    )
+    run.signals.add(AgentsException)
+    frame = Frame(run, entry, mark, agent, root=True)
+    frame.opened = True
+    frame.own()
+    frame.meet(agent)
+    if isinstance(input, RunState):
+        _resume(frame, input)
+    config = keywords.get("run_config")
+    if getattr(config, "sandbox", None) is not None:
+        unguarded("what agents do in their sandbox is not counted or checked")
+    return frame
+
+
+def _join(run: Run, agent: Any, mark: Mark | None) -> Frame:
+    run.signals.add(AgentsException)
+    frame = Frame(run, agent, mark, agent, root=False)
+    # A run that another boundary opened and that nobody owns yet, or an agent of this tree: the owner is in here.
+    if "openai_agents" not in run.adapter_state and (not run.owner or frame.owner() is not None):
+        run.adapter_state["openai_agents"] = frame
+        frame.root = True
+        frame.own()
+    if mark is not None:
+        frame.outer = inner_app_scope(run, frame.outer, agent.name, mark.policy)
+    return frame
+
+
+def _resume(frame: Frame, state: RunState[Any]) -> None:
+    run, saved = frame.run, states.get(state)
+    if saved is None or saved["mode"] != run.policy.mode or run.policy.resume == "new_run":
+        return
+    # An approval decides about the run's own work; only what the user adds to it is a human's input.
+    run.adopt(saved, human_input=bool(getattr(state, "_pending_input", None)))
+    frame.start_is_resumed = True
+
+
+def _with_room(frame: Frame, input: Any, keywords: dict[str, Any]) -> dict[str, Any]:
+    """Make room for the owner's concluding turn where `max_turns` may end the run before anything else does."""
+    run, policy = frame.run, frame.run.policy
+    resumed = isinstance(input, RunState)
+    limit = input._max_turns if resumed else keywords.get("max_turns", DEFAULT_MAX_TURNS)
+    if not frame.root or policy.mode != "enforce" or limit is None or isinstance(limit, Turns):
+        return keywords
+    turns = Turns(limit, lambda: run.stop is not None and run.stop.phase != "latched")
+    handled = (keywords.get("error_handlers") or {}).get("max_turns") is not None
+    if policy.rule_mode("turns") == "enforce" and policy.on_limit[0] == "owner" and not handled:
+        frame.turns = turns
+    if resumed:
+        input._max_turns = turns
+        return keywords
+    return {**keywords, "max_turns": turns}
+
+
+def _clean(frame: Frame, result: Any) -> None:
+    """Take out what stands for model calls that were not sent: the app's list of replies holds replies."""
+    raw = getattr(result, "raw_responses", None)
+    if frame.placeholders and isinstance(raw, list):
+        result.raw_responses = [reply for reply in raw if not any(reply is one for one in frame.placeholders)]
+    turns = getattr(result, "max_turns", None)
+    if isinstance(turns, Turns):
+        turns.settle()  # a streamed result compares with it once more when it has been read

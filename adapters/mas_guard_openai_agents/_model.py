@@ -1,0 +1,188 @@
+"""Stands in for a model: every model call of the SDK passes here, whatever model and provider the app has chosen.
+
+The stand-in lives in one `Runner.run` and is never put on the user's agent.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import wrapt
+from agents.exceptions import ModelBehaviorError
+from agents.retry import ModelRetryAdvice, ModelRetryNormalizedError
+
+from mas_guard.adapter import (
+    CallOutcome,
+    FirstLine,
+    GuardStopped,
+    ModelCall,
+    Usage,
+    guard_call_async,
+    guard_stream_async,
+)
+from mas_guard.prices import held_history
+from mas_guard_openai_agents import _owed
+from mas_guard_openai_agents._frame import Frame, active_frame
+from mas_guard_openai_agents._request import Request
+from mas_guard_openai_agents._text import field, read_output, usage_of
+
+Make = Callable[..., Any]
+
+ENDS = ("response.completed", "response.incomplete", "response.failed")
+
+
+def make_get_model(original: Make) -> Make:
+    """Wrap `get_model`, as the run loop looks it up."""
+
+    @functools.wraps(original)
+    def get_model(*arguments: Any, **keywords: Any) -> Any:
+        model = original(*arguments, **keywords)
+        frame = active_frame()
+        if frame is None:
+            return model
+        known = frame.models.get(id(model))
+        if known is None:
+            known = frame.models[id(model)] = GuardedModel(model, frame)
+        return known
+
+    return get_model
+
+
+class GuardedModel(wrapt.ObjectProxy[Any]):
+    """A model in every way but two: it asks the guard first, and it does not let a stop be retried."""
+
+    def __init__(self, model: Any, frame: Frame) -> None:
+        super().__init__(model)
+        self._self_frame = frame
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return self.__wrapped__
+
+    def __copy__(self) -> Any:
+        return self.__wrapped__
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.__wrapped__.__reduce_ex__(protocol)
+
+    def get_retry_advice(self, request: Any) -> Any:
+        """As the model's own; a stop of ours is none that a retry could help."""
+        if isinstance(request.error, GuardStopped):
+            return ModelRetryAdvice(
+                suggested=False,
+                replay_safety="unsafe",
+                normalized=ModelRetryNormalizedError(is_abort=True),
+            )
+        return self.__wrapped__.get_retry_advice(request)
+
+    async def get_response(self, *positional: Any, **keywords: Any) -> Any:
+        """Guard one reply."""
+        model, frame = self.__wrapped__, self._self_frame
+        request, call = _read(frame, model, positional, keywords)
+        if call is None:
+            return await model.get_response(*positional, **keywords)
+
+        def read(reply: Any) -> CallOutcome:
+            usage = usage_of(reply.usage)
+            held_history.remember(request.as_body(), reply.response_id or "", usage)
+            return read_output(frame.run, call, reply.output, usage)
+
+        try:
+            reply = await guard_call_async(frame.run, call, lambda: model.get_response(**request.changed(call)), read)
+        except GuardStopped:
+            _not_sent(frame, request)
+            raise
+        except ModelBehaviorError:
+            seen = call.usage_seen
+            if seen is not None and call.output_cap is not None and (seen.output_tokens or 0) >= call.output_cap:
+                frame.cut = call
+            raise
+        _owed.answered(request)
+        return reply
+
+    async def stream_response(self, *positional: Any, **keywords: Any) -> AsyncIterator[Any]:
+        """Guard one streamed reply."""
+        model, frame = self.__wrapped__, self._self_frame
+        request, call = _read(frame, model, positional, keywords)
+        if call is None:
+            async for event in model.stream_response(*positional, **keywords):
+                yield event
+            return
+        reply = StreamedReply(frame, call, request)
+        events = guard_stream_async(frame.run, call, lambda: model.stream_response(**request.changed(call)), reply)
+        first_line: FirstLine[Any] = FirstLine()
+        try:
+            async for event in events:
+                if not call.concluding:
+                    yield event
+                    continue
+                for passed in first_line.take(_delta(event), event):
+                    yield passed
+        except GuardStopped:
+            _not_sent(frame, request)
+            raise
+        finally:
+            await events.aclose()  # type: ignore[attr-defined]
+        for passed in first_line.rest():
+            yield passed
+        _owed.answered(request)
+
+
+class StreamedReply:
+    """Reads a stream as it passes; its last event holds the reply and its usage."""
+
+    def __init__(self, frame: Frame, call: ModelCall, request: Request) -> None:
+        self._frame = frame
+        self._call = call
+        self._request = request
+        self._items: list[Any] = []
+        self._output: Any = None
+        self._usage = Usage()
+
+    def add(self, event: Any) -> bool:
+        """Take *event* in; all of them belong to the app."""
+        kind = field(event, "type")
+        if kind == "response.output_item.done":
+            self._items.append(field(event, "item"))
+        elif kind in ENDS:
+            response = field(event, "response")
+            self._output = field(response, "output")
+            self._usage = usage_of(field(response, "usage"))
+            held_history.remember(self._request.as_body(), str(field(response, "id") or ""), self._usage)
+            if kind == "response.incomplete" and self._call.output_cap is not None:
+                self._frame.cut = self._call
+        return True
+
+    def outcome(self) -> CallOutcome:
+        """What the stream amounted to so far."""
+        return read_output(self._frame.run, self._call, self._output or self._items, self._usage)
+
+
+def _read(
+    frame: Frame, model: Any, positional: tuple[Any, ...], keywords: dict[str, Any]
+) -> tuple[Request, ModelCall | None]:
+    request = Request(positional, keywords)
+    if active_frame() is not frame:
+        return request, None
+    try:
+        request.owed = _owed.to_send(request)
+        return request, request.call(frame, model)
+    except Exception as error:  # an input of an unexpected shape is still counted, and stopped once the run is
+        frame.run.engine.plugins.errors.report("Reading a model call of the Agents SDK", error)
+        agent = frame.scope.agent if frame.scope is not None else ""
+        return request, ModelCall(
+            type(model).__name__, agent, input_bound=len(repr(request["input"])), unseen_input=True
+        )
+
+
+def _not_sent(frame: Frame, request: Request) -> None:
+    frame.refused_input = request["input"]
+    _owed.remember(request)
+
+
+def _delta(event: Any) -> str:
+    if field(event, "type") == "response.output_text.delta":
+        delta = field(event, "delta")
+        return delta if isinstance(delta, str) else ""
+    return ""

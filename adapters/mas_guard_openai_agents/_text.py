@@ -1,0 +1,51 @@
+"""Replies of the SDK's models as how a call ended: text, tools asked for, usage, and what the guard does not see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mas_guard.adapter import CallOutcome, ModelCall, Run, Usage
+
+SEEN = ("message", "reasoning", "function_call", "compaction")
+
+
+def field(thing: Any, name: str) -> Any:
+    """A field of an object of the client's or of its plain form."""
+    return thing.get(name) if isinstance(thing, dict) else getattr(thing, name, None)
+
+
+def text_of(content: Any) -> str:
+    """The readable text of a message's content or a tool's output."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list | tuple):
+        return ""
+    texts = (field(part, "text") or field(part, "refusal") for part in content)
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def read_output(run: Run, call: ModelCall, output: Any, usage: Usage) -> CallOutcome:
+    """How a call ended that gave the items *output*."""
+    texts: list[str] = []
+    calls: list[str] = []
+    for item in output or ():
+        kind = field(item, "type")
+        if kind == "message":
+            texts.append(text_of(field(item, "content")))
+        elif kind == "function_call":
+            calls.append(str(field(item, "name")))
+        elif kind not in SEEN and str(kind).endswith("_call"):
+            run.note(f"unguarded: a {kind} was carried out outside of the calls of tools that are counted and checked")
+    cap = call.output_cap
+    cut = cap is not None and usage.output_tokens is not None and usage.output_tokens >= cap
+    return CallOutcome("\n".join(texts), tuple(calls), usage, cut=cut)
+
+
+def usage_of(said: Any) -> Usage:
+    """The SDK's usage, or a provider's. The SDK writes 0 where the provider said nothing, and no call takes no input,
+    so zeros are unknown."""
+    sent, received = field(said, "input_tokens"), field(said, "output_tokens")
+    if not isinstance(sent, int) or not isinstance(received, int) or not (sent or received):
+        return Usage()
+    cached = field(field(said, "input_tokens_details"), "cached_tokens")
+    return Usage(sent, received, cached_tokens=cached if isinstance(cached, int) else 0)
