@@ -11,7 +11,6 @@ from contextlib import nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from agents.exceptions import AgentsException
 from agents.run_config import DEFAULT_MAX_TURNS
 from agents.run_state import RunState
 
@@ -29,6 +28,7 @@ from mas_guard.adapter import (
     unguarded,
 )
 from mas_guard_openai_agents._frame import Frame, current_frame, runs_of_results, states
+from mas_guard_openai_agents._signals import StopSignal
 from mas_guard_openai_agents._tool import stops_within
 from mas_guard_openai_agents._turns import Turns
 
@@ -214,7 +214,7 @@ def _frame(adapter: OpenAIAgentsAdapter, agent: Any, input: Any, keywords: dict[
         thread=str(getattr(session, "session_id", None) or keywords.get("conversation_id") or ""),
         tenant=mark.options.get("tenant"),
     )
-    run.signals.add(AgentsException)
+    run.signals.add(StopSignal)
     frame = Frame(run, entry, mark, agent, root=True)
     frame.opened = True
     frame.own()
@@ -228,7 +228,7 @@ def _frame(adapter: OpenAIAgentsAdapter, agent: Any, input: Any, keywords: dict[
 
 
 def _join(run: Run, agent: Any, mark: Mark | None) -> Frame:
-    run.signals.add(AgentsException)
+    run.signals.add(StopSignal)
     frame = Frame(run, agent, mark, agent, root=False)
     # A run that another boundary opened and that nobody owns yet, or an agent of this tree: the owner is in here.
     if "openai_agents" not in run.adapter_state and (not run.owner or frame.owner() is not None):

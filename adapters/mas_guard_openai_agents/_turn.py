@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from agents.exceptions import MaxTurnsExceeded, ModelBehaviorError
+from agents.exceptions import ModelBehaviorError
 from agents.items import ModelResponse
 from agents.run_internal.run_steps import (
     NextStepFinalOutput,
@@ -25,6 +25,7 @@ from agents.usage import Usage
 from mas_guard import BudgetExceeded, TurnLimitExceeded
 from mas_guard.adapter import GuardStopped, check_time, current_step
 from mas_guard_openai_agents._frame import Frame, active_frame
+from mas_guard_openai_agents._signals import TurnsSignal
 
 Make = Callable[..., Any]
 
@@ -181,7 +182,7 @@ def _notice_time_and_turns(frame: Frame) -> None:
         turns=int(turns),
     )
     vars(error)["message"] = f"Max turns ({int(turns)}) exceeded"
-    run.signals.add(MaxTurnsExceeded)
+    run.signals.add(TurnsSignal)
     run.latch(error)
     run.engine.record_stop(run)
 

@@ -44,7 +44,11 @@ class AdapterContract(ABC):
 
     @abstractmethod
     def fan_out_app(self, url: str, width: int) -> Any:
-        """*width* model calls at once on behalf of an entry that has no model itself."""
+        """*width* model calls at once, as `fan_out_reply` asks for them where the entry has a model itself."""
+
+    def fan_out_reply(self, request: Request, width: int) -> Reply:
+        """What the model server answers to a request of the fan-out app."""
+        return text("done")
 
     @abstractmethod
     def tool_app(self, url: str) -> Any:
@@ -96,8 +100,8 @@ class AdapterContract(ABC):
     @pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
     def test_a_budget_of_calls_holds_under_fan_out(self, asynchronous: bool) -> None:
         """The server sees exactly as many calls as the budget has."""
-        with ModelServer(lambda request: text("done")) as server:
-            app = mas_guard.wrap(self.fan_out_app(server.url, 50), budget={"model_calls": 8})
+        with ModelServer(lambda request: self.fan_out_reply(request, 50)) as server:
+            app = mas_guard.wrap(self.fan_out_app(server.url, 50), budget={"model_calls": 8}, on_limit="abort")
             with pytest.raises(mas_guard.BudgetExceeded):
                 if asynchronous:
                     asyncio.run(self.run_async(app, "fifty parts"))
@@ -107,8 +111,8 @@ class AdapterContract(ABC):
 
     def test_a_stop_leaves_nothing_held(self) -> None:
         """What was reserved is settled or given back."""
-        with ModelServer(lambda request: text("done")) as server:
-            app = mas_guard.wrap(self.fan_out_app(server.url, 20), budget={"model_calls": 8})
+        with ModelServer(lambda request: self.fan_out_reply(request, 20)) as server:
+            app = mas_guard.wrap(self.fan_out_app(server.url, 20), budget={"model_calls": 8}, on_limit="abort")
             with pytest.raises(mas_guard.BudgetExceeded) as caught:
                 self.run(app, "twenty parts")
         run = caught.value.run
