@@ -26,6 +26,7 @@ from mas_guard.adapter import (
 )
 from mas_guard_openai import _kinds
 from mas_guard_openai._kinds import EMBEDDINGS, Kind
+from mas_guard_openai._overheard import note_usage, overheard
 from mas_guard_openai._sent import Sent, is_timeout
 from mas_guard_openai._translate import model_call, unreadable_call
 
@@ -42,7 +43,7 @@ def make_request(original: Make) -> Make:
         if kind is None or _is_attempt(live, kind):
             _note_unseen(kind, options)
             try:
-                return original(self, cast_to, options, **keywords)
+                return _attempt(self, live, kind, original, cast_to, options, keywords)
             except Exception as error:
                 _raise_stop(live, error)
                 raise
@@ -81,7 +82,7 @@ def make_async_request(original: Make) -> Make:
         if kind is None or _is_attempt(live, kind):
             _note_unseen(kind, options)
             try:
-                return await original(self, cast_to, options, **keywords)
+                return await _attempt_async(self, live, kind, original, cast_to, options, keywords)
             except Exception as error:
                 _raise_stop(live, error)
                 raise
@@ -108,6 +109,40 @@ def make_async_request(original: Make) -> Make:
         return reply
 
     return request
+
+
+def _attempt(
+    client: Any, live: LiveCall | None, kind: Kind | None, original: Make, cast_to: Any, options: Any, keywords: Any
+) -> Any:
+    sent = overheard(live, kind, options, str(client.base_url)) if live is not None and kind is not None else None
+    if sent is None:
+        reply = original(client, cast_to, options, **keywords)
+        note_usage(live, reply)
+        return reply
+    with sent.being_sent():
+        try:
+            return original(client, cast_to, sent.options, **keywords)
+        except Exception as error:
+            if not sent.asks_again(error):
+                raise
+            return original(client, cast_to, sent.options, **keywords)
+
+
+async def _attempt_async(
+    client: Any, live: LiveCall | None, kind: Kind | None, original: Make, cast_to: Any, options: Any, keywords: Any
+) -> Any:
+    sent = overheard(live, kind, options, str(client.base_url)) if live is not None and kind is not None else None
+    if sent is None:
+        reply = await original(client, cast_to, options, **keywords)
+        note_usage(live, reply)
+        return reply
+    with sent.being_sent():
+        try:
+            return await original(client, cast_to, sent.options, **keywords)
+        except Exception as error:
+            if not sent.asks_again(error):
+                raise
+            return await original(client, cast_to, sent.options, **keywords)
 
 
 def _is_attempt(live: LiveCall | None, kind: Kind) -> bool:

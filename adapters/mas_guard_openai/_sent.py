@@ -72,13 +72,24 @@ class Sent:
         if self.run.policy.mode != "enforce":
             return
         changed = _edits.changes(self.kind, self.call, self._body, self._host)
-        asks = _edits.lacks_usage(self.kind, self._body) and self._host not in _refusing_hosts
-        if asks:
+        if self._lacks_usage():
             self._plain_options = _edits.applied(options, changed)
             changed.update(_edits.asking_for_usage(self._body))
             self.hides_usage = True
         if changed:
             self.options = _edits.applied(options, changed)
+
+    def ask_for_usage(self, options: Any) -> bool:
+        """Change *options* in this alone, for a call that another adapter has prepared; False where it says it."""
+        if not self._lacks_usage():
+            return False
+        self._plain_options = options
+        self.options = _edits.applied(options, _edits.asking_for_usage(self._body))
+        self.hides_usage = True
+        return True
+
+    def _lacks_usage(self) -> bool:
+        return _edits.lacks_usage(self.kind, self._body) and self._host not in _refusing_hosts
 
     @contextmanager
     def being_sent(self) -> Iterator[None]:

@@ -273,4 +273,6 @@ def _clean(frame: Frame, result: Any) -> None:
         result.raw_responses = [reply for reply in raw if not any(reply is one for one in frame.placeholders)]
     turns = getattr(result, "max_turns", None)
     if isinstance(turns, Turns):
-        turns.settle()  # a streamed result compares with it once more when it has been read
+        turns.settle()
+        if not hasattr(result, "stream_events"):  # a streamed result compares with it once more when it has been read
+            result.max_turns = int(turns)

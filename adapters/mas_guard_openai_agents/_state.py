@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mas_guard_openai_agents._frame import runs_of_results, states
+from mas_guard_openai_agents._turns import Turns
 
 Make = Callable[..., Any]
 
@@ -19,6 +20,8 @@ def make_to_state(original: Make) -> Make:
     @functools.wraps(original)
     def to_state(self: Any) -> Any:
         state = original(self)
+        if isinstance(state._max_turns, Turns):
+            state._max_turns = int(state._max_turns)
         run = runs_of_results.get(self)
         if run is not None and run.has_history():
             states.put(state, run.snapshot())
@@ -33,6 +36,8 @@ def make_to_json(original: Make) -> Make:
     @functools.wraps(original)
     def to_json(self: Any, *arguments: Any, **keywords: Any) -> Any:
         written = original(self, *arguments, **keywords)
+        if isinstance(written.get("max_turns"), Turns):
+            written["max_turns"] = int(written["max_turns"])
         saved = states.get(self)
         if saved is not None:
             written[KEY] = saved
