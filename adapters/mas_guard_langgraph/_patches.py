@@ -18,7 +18,6 @@ from mas_guard_langgraph import (
     _chat_model,
     _checkpoint,
     _first_line,
-    _openai_stream,
     _pregel,
     _superstep,
     _task,
@@ -33,7 +32,6 @@ def patch_sets(adapter: LangGraphAdapter) -> tuple[PatchSet, ...]:
     """The patches of LangGraph and of LangChain."""
     pregel, loop, runner = "langgraph.pregel.main", "langgraph.pregel._loop", "langgraph.pregel._runner"
     chat = "langchain_core.language_models.chat_models"
-    openai = "langchain_openai.chat_models.base"
     return (
         PatchSet(
             "langgraph",
@@ -78,13 +76,5 @@ def patch_sets(adapter: LangGraphAdapter) -> tuple[PatchSet, ...]:
                 Patch("langchain_core.tools.base", "BaseTool.run", _tool.make_run),
                 Patch("langchain_core.tools.base", "BaseTool.arun", _tool.make_arun),
             ),
-        ),
-        PatchSet(
-            "langchain-openai",
-            (
-                Patch(openai, "BaseChatOpenAI._stream", _openai_stream.make_stream, optional=True),
-                Patch(openai, "BaseChatOpenAI._astream", _openai_stream.make_astream, optional=True),
-            ),
-            once_loaded=openai,
         ),
     )
