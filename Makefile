@@ -3,20 +3,22 @@ PYTHON ?= python3
 UV := .uv/bin/uv
 BIN := .venv/bin
 OLDEST := .environments/langgraph-oldest
+OLDEST_AGENTS := .environments/openai-agents-oldest
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
 
-.PHONY: demo test lint bench docs lock upstream-langgraph clean
+.PHONY: demo test lint bench docs lock upstream-langgraph upstream-openai-agents clean
 
 # The main job, offline: an app without and with its seat belt.
 demo: .venv/.installed
 	@began=$$(date +%s); $(BIN)/python examples/demo/demo.py && echo "demo: $$(( $$(date +%s) - began )) s"
 
-# Every check: lint, types, import direction, and all tests, also on the oldest supported LangGraph.
-test: lint $(OLDEST)/.installed
+# Every check: lint, types, import direction, and all tests, also on the oldest supported LangGraph and Agents SDK.
+test: lint $(OLDEST)/.installed $(OLDEST_AGENTS)/.installed
 	@began=$$(date +%s); \
 	$(BIN)/python -m pytest -n 2 --dist loadfile && \
 	$(OLDEST)/bin/python -m pytest -n 2 --dist loadfile tests/langgraph && \
+	$(OLDEST_AGENTS)/bin/python -m pytest -n 2 --dist loadfile tests/openai_agents && \
 	echo "tests: $$(( $$(date +%s) - began )) s"
 
 lint: .venv/.installed
@@ -37,6 +39,10 @@ docs: .venv/.installed
 upstream-langgraph: .venv/.installed
 	$(BIN)/python tests/upstream/langgraph_suite.py
 
+# The same for the Agents SDK, with its examples that run offline.
+upstream-openai-agents: .venv/.installed
+	$(BIN)/python tests/upstream/openai_agents_suite.py
+
 # Writes the lock files anew from pyproject.toml.
 lock: $(UV)
 	$(UV) pip compile -q --universal --python-version 3.11 --group development --extra langgraph --extra openai --extra prices --generate-hashes --no-annotate --no-emit-index-url --no-header pyproject.toml -o locks/development.txt
@@ -56,6 +62,12 @@ $(OLDEST)/.installed: locks/langgraph-oldest.txt pyproject.toml | $(UV)
 	test -x $(OLDEST)/bin/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" $(OLDEST)
 	$(UV) pip sync --quiet --python $(OLDEST) --require-hashes locks/langgraph-oldest.txt
 	$(UV) pip install --quiet --python $(OLDEST) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(OLDEST_AGENTS)/.installed: locks/openai-agents-oldest.txt pyproject.toml | $(UV)
+	test -x $(OLDEST_AGENTS)/bin/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" $(OLDEST_AGENTS)
+	$(UV) pip sync --quiet --python $(OLDEST_AGENTS) --require-hashes locks/openai-agents-oldest.txt
+	$(UV) pip install --quiet --python $(OLDEST_AGENTS) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 clean:

@@ -9,9 +9,9 @@ from mas_guard._effects import Effect, Wait
 from mas_guard._run import Run
 from mas_guard._step_scope import StepScope
 from mas_guard.errors import BudgetExceeded
-from mas_guard.ledger import Account, Ask, Balance, Grant, Refusal
+from mas_guard.ledger import Account, Ask, Grant, Refusal
 from mas_guard.prices import ModelFacts, cost, input_bound, model_facts
-from mas_guard.types import NANO_USD_PER_USD, ZERO, Amounts, Call, CallOutcome, ModelCall, ToolCall, Usage
+from mas_guard.types import NANO_USD_PER_USD, ZERO, Amounts, Call, CallOutcome, Limits, ModelCall, ToolCall, Usage
 
 OUTPUT_FLOOR = 1024  # tokens; a smaller share of what is left is not worth a call while more is to be had
 LEAST_OUTPUT = 16  # tokens; some interfaces refuse a smaller cap
@@ -128,10 +128,10 @@ def reserve(
         return (yield from _hold(run, call, None, ask))
     facts = model_facts(call.model, run.policy)
     rates = _rates(run, call, facts)
-    balances = [run.ledger.read(account) for account in accounts]
-    if rates is None and any(balance.limits.nano_usd is not None for balance in balances):
+    levels = [run.ledger.spent(account) for account in accounts]
+    if rates is None and any(limits.nano_usd is not None for limits, _ in levels):
         return Refusal(accounts[0], "nano_usd", 0, 0, 0, -1, False)
-    wanted = _output_wanted(run, call, facts, rates, balances)
+    wanted = _output_wanted(run, call, facts, rates, levels)
     told = _notes_bound(call)
     found = yield from _hold(
         run, call, facts, _ask(run, call, rates, accounts, keep, inside, wanted, call.input_bound + told)
@@ -247,15 +247,19 @@ def _rates(run: Run, call: ModelCall, facts: ModelFacts | None) -> _Rates | None
 
 
 def _output_wanted(
-    run: Run, call: ModelCall, facts: ModelFacts | None, rates: _Rates | None, balances: list[Balance]
+    run: Run,
+    call: ModelCall,
+    facts: ModelFacts | None,
+    rates: _Rates | None,
+    levels: list[tuple[Limits, Amounts]],
 ) -> int:
     maximum, _ = model_maximum(run, facts)
     wanted = maximum if call.max_output is None else min(call.max_output, maximum)
     per_output = rates.per_output if rates is not None else 0
-    for balance in balances:
+    for limits, spent in levels:
         for limit, settled, price in (
-            (balance.limits.tokens, balance.settled.tokens, 1),
-            (balance.limits.nano_usd, balance.settled.nano_usd, per_output),
+            (limits.tokens, spent.tokens, 1),
+            (limits.nano_usd, spent.nano_usd, per_output),
         ):
             if limit is None or not price:
                 continue

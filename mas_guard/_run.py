@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mas_guard._clock import ActiveClock
@@ -151,13 +152,7 @@ class Run:
         """What every call but the concluding turn must leave: `OWNER_RESERVE`, and one model call."""
         if not self.keeps_share:
             return ZERO
-        limits, share = self.limits, self.policy.owner_reserve
-        return Amounts(
-            tokens=_part(limits.tokens, share),
-            model_calls=1 if limits.model_calls else 0,
-            tool_calls=_part(limits.tool_calls, share),
-            nano_usd=_part(limits.nano_usd, share),
-        )
+        return _share_of(self.limits, self.policy.owner_reserve)
 
     def may_be_late(self) -> bool:
         """False while more of the deadline is left than any owner's share: the cheap question first."""
@@ -351,6 +346,16 @@ def within(run: Run) -> Iterator[Run]:
         yield run
     finally:
         current_run.reset(token)
+
+
+@lru_cache(maxsize=1024)
+def _share_of(limits: Limits, share: float) -> Amounts:
+    return Amounts(
+        tokens=_part(limits.tokens, share),
+        model_calls=1 if limits.model_calls else 0,
+        tool_calls=_part(limits.tool_calls, share),
+        nano_usd=_part(limits.nano_usd, share),
+    )
 
 
 def _part(limit: int | None, share: float) -> int:

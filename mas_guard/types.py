@@ -63,6 +63,9 @@ class Usage:
         return self.input_tokens is not None and self.output_tokens is not None
 
 
+UNKNOWN_USAGE = Usage()
+
+
 @dataclass(slots=True)
 class ModelCall:
     """One request to a model, as an adapter sees it just before it is sent.
@@ -139,7 +142,7 @@ class CallOutcome:
 
     text: str = ""
     tool_calls: tuple[str, ...] = ()
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = UNKNOWN_USAGE
     error: BaseException | None = None
     cut: bool = False
     cached: bool = False

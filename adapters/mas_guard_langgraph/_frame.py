@@ -115,6 +115,8 @@ class Frame:
     def take_default_owner(self, names: list[str]) -> None:
         """The entry agent owns the run, where nobody was named and it is one agent."""
         run = self.run
+        if run.owner and run.owner not in self.graph.nodes:
+            return  # the owner is an agent of the framework that opened the run
         run.owner_has_model = self._owner_has_model
         run.other_agents = self._other_agents
         if not run.owner and len(names) == 1 and self.may_be_agent(names[0]):

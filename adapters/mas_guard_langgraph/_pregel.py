@@ -249,8 +249,10 @@ def _join(adapter: LangGraphAdapter, run: Run, pregel: Any) -> tuple[Frame, Step
     if frame.in_place:
         return frame, _narrowed(run, step, pregel, mark)
     if outer is None or outer[0].run is not run:
-        # The first graph of a run that another boundary opened counts as a root for hops.
-        frame.root = frame.in_place = run.adapter_state.setdefault("langgraph", frame) is frame
+        # The first graph of a run that another boundary opened counts as a root for hops. It ends in place only where
+        # the owner may be in it: else the stop has to reach whoever called it.
+        frame.root = run.adapter_state.setdefault("langgraph", frame) is frame
+        frame.in_place = frame.root and (not run.owner or run.owner in frame.graph.nodes)
     name = pregel.get_name()
     if name != "LangGraph" and (step is None or step.agent != name):
         step = StepScope(run, name, outer=step)

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from contextlib import aclosing, nullcontext
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from agents.exceptions import MaxTurnsExceeded
 from agents.run_config import DEFAULT_MAX_TURNS
 from agents.run_state import RunState
 
@@ -124,8 +125,9 @@ def make_stream_events(original: Make) -> Make:
     @functools.wraps(original)
     async def stream_events(self: Any) -> Any:
         try:
-            async for event in original(self):
-                yield event
+            async with aclosing(original(self)) as events:
+                async for event in events:
+                    yield event
         finally:
             run = runs_of_results.get(self)
             if run is not None and run.outcome is not None:
@@ -140,7 +142,12 @@ async def _guarded(adapter: OpenAIAgentsAdapter, frame: Frame, start: Callable[[
     async def send() -> Any:
         if run.stop is not None and frame.start_is_resumed:
             raise run.raised()  # resumed without a raised limit: nothing of it is carried out
-        result = await start()
+        try:
+            result = await start()
+        except MaxTurnsExceeded as error:
+            if run.policy.mode == "observe" and frame.opened and run.owner_can_answer and frame.has_others():
+                run.engine.would_stop(run, "turns", str(error))
+            raise
         _clean(frame, result)
         if getattr(result, "interruptions", None) and frame.opened:
             run.suspended = True
@@ -207,11 +214,10 @@ def _frame(adapter: OpenAIAgentsAdapter, agent: Any, input: Any, keywords: dict[
             adapter.guard.unwrapped_app(f"Agents SDK agent {agent.name!r}")
         return None
     entry, mark = found
-    session = keywords.get("session")
     run = adapter.guard.open_run(
         mark.policy,
         name=entry.name,
-        thread=str(getattr(session, "session_id", None) or keywords.get("conversation_id") or ""),
+        thread=_thread(keywords),
         tenant=mark.options.get("tenant"),
     )
     run.signals.add(StopSignal)
@@ -222,14 +228,26 @@ def _frame(adapter: OpenAIAgentsAdapter, agent: Any, input: Any, keywords: dict[
     if isinstance(input, RunState):
         _resume(frame, input)
     config = keywords.get("run_config")
-    if getattr(config, "sandbox", None) is not None:
+    sandbox = config.get("sandbox") if isinstance(config, dict) else getattr(config, "sandbox", None)
+    if sandbox is not None:
         unguarded("what agents do in their sandbox is not counted or checked")
     return frame
+
+
+def _thread(keywords: dict[str, Any]) -> str:
+    """The session's or the conversation's id, where there is one yet."""
+    try:
+        found = getattr(keywords.get("session"), "session_id", None) or keywords.get("conversation_id")
+    except Exception:  # a session that has its id only once it was written to
+        return ""
+    return str(found or "")
 
 
 def _join(run: Run, agent: Any, mark: Mark | None) -> Frame:
     run.signals.add(StopSignal)
     frame = Frame(run, agent, mark, agent, root=False)
+    if frame.outer is not None and frame.outer.run is run:
+        run.agents.add(frame.outer.agent)  # whoever has another agent run asks a model through it
     # A run that another boundary opened and that nobody owns yet, or an agent of this tree: the owner is in here.
     if "openai_agents" not in run.adapter_state and (not run.owner or frame.owner() is not None):
         run.adapter_state["openai_agents"] = frame

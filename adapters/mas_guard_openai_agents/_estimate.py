@@ -54,13 +54,21 @@ class Estimate:
             del self._items[same:], self._bounds[same + 1 :]
         for item in items[same:]:
             tokens, media = self._bounds[-1]
-            seen, unseen, numbers = visible(item)
-            text = json.dumps(seen, ensure_ascii=False, default=str)
-            tokens += self._count(text) + PER_MESSAGE + unseen * PER_MEDIA + numbers
+            of_item, unseen = self._item(item)
+            tokens += of_item
             # A copy, so that a filter which changes an item in place is noticed.
             self._items.append(dict(item) if isinstance(item, dict) else item)
             self._bounds.append((tokens, media + unseen))
         return self._bounds[-1]
+
+    def _item(self, item: Any) -> tuple[int, int]:
+        """The tokens of one item, and its unseen parts."""
+        if isinstance(item, dict) and all(isinstance(value, str) for value in item.values()):
+            # Most are flat: what is read of them are their texts, and what stands for the keys is small.
+            return sum(map(self._count, item.values())) + PER_MESSAGE, 0
+        seen, unseen, numbers = visible(item)
+        text = json.dumps(seen, ensure_ascii=False, default=str)
+        return self._count(text) + PER_MESSAGE + unseen * PER_MEDIA + numbers, unseen
 
     def _tool(self, tool: Any) -> int:
         known = self._tools.get(id(tool))

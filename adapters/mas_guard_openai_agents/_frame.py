@@ -44,7 +44,7 @@ class Frame:
     """
 
     __slots__ = (
-        "agents", "cut", "enabled", "entry", "estimate", "handed_by", "items", "mark", "models", "opened", "outer",
+        "_others", "agents", "cut", "enabled", "entry", "estimate", "handed_by", "items", "mark", "models", "opened", "outer",
         "placeholders", "refused_input", "root", "run", "scope", "start", "start_is_resumed", "turns",
     )  # fmt: skip
 
@@ -68,6 +68,7 @@ class Frame:
         self.models: dict[int, Any] = {}
         self.placeholders: list[Any] = []
         self.cut: Any = None
+        self._others: bool | None = None
 
     def own(self) -> None:
         """Take the run over: its owner is the wrapped or entry agent where nobody else was named."""
@@ -90,16 +91,20 @@ class Frame:
         )
 
     def has_others(self) -> bool:
-        """True where the run has other agents than its owner."""
-        name = self.run.owner
-        if any(agent != name for agent in self.run.agents):
-            return True
-        return any(agent.name != name for start in (self.entry, self.start) for agent in reachable(start))
+        """True where the run has other agents than its owner. Once there are, there are; else each turn looks anew."""
+        if self._others is None:
+            name = self.run.owner
+            self._others = any(agent != name for agent in self.run.agents) or any(
+                agent.name != name for start in (self.entry, self.start) for agent in reachable(start)
+            )
+        return self._others
 
     def begin_turn(self, agent: Any) -> StepScope:
         """The activation that *agent*'s turn is part of."""
         run, scope = self.run, self.scope
         name = agent.name
+        if not self._others:
+            self._others = None
         concluding = run.stop is not None and run.stop.phase == "concluding"
         if (
             scope is not None

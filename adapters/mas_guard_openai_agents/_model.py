@@ -22,7 +22,6 @@ from mas_guard.adapter import (
     guard_call_async,
     guard_stream_async,
 )
-from mas_guard.prices import held_history
 from mas_guard_openai_agents import _owed
 from mas_guard_openai_agents._frame import Frame, active_frame
 from mas_guard_openai_agents._request import Request
@@ -85,7 +84,7 @@ class GuardedModel(wrapt.ObjectProxy[Any]):
 
         def read(reply: Any) -> CallOutcome:
             usage = usage_of(reply.usage)
-            held_history.remember(request.as_body(), reply.response_id or "", usage)
+            request.remember(reply.response_id or "", usage)
             return read_output(frame.run, call, reply.output, usage)
 
         try:
@@ -149,7 +148,7 @@ class StreamedReply:
             response = field(event, "response")
             self._output = field(response, "output")
             self._usage = usage_of(field(response, "usage"))
-            held_history.remember(self._request.as_body(), str(field(response, "id") or ""), self._usage)
+            self._request.remember(str(field(response, "id") or ""), self._usage)
             if kind == "response.incomplete" and self._call.output_cap is not None:
                 self._frame.cut = self._call
         return True

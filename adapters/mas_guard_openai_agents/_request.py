@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from mas_guard.adapter import ModelCall, exact_counter
+from mas_guard.adapter import ModelCall, Usage, exact_counter
 from mas_guard.prices import held_history, model_facts
 from mas_guard_openai_agents._frame import Frame
 from mas_guard_openai_agents._text import text_of
@@ -31,6 +31,18 @@ class Request:
         """True where the provider keeps the history."""
         return bool(self["previous_response_id"] or self["conversation_id"])
 
+    def unseen_tokens(self, context_window: int | None) -> int:
+        """The tokens to hold for input that is not in the request; 0 where all of it is."""
+        if not self.held_by_provider and self["prompt"] is None:
+            if all(type(tool).__name__ == "FunctionTool" for tool in self["tools"] or ()):
+                return 0
+        return held_history.unseen_tokens(self.as_body(), context_window)
+
+    def remember(self, reply_id: str, usage: Usage) -> None:
+        """Note how much the provider keeps after the reply."""
+        if reply_id or self["conversation_id"]:
+            held_history.remember({"conversation": self["conversation_id"]}, reply_id, usage)
+
     def as_body(self) -> dict[str, Any]:
         """What tells how much of the input is not here."""
         hosted = [tool for tool in self["tools"] or () if type(tool).__name__ != "FunctionTool"]
@@ -51,7 +63,7 @@ class Request:
         tools = [*(self["tools"] or ()), *(self["handoffs"] or ())]
         bound = frame.estimate.bound(self["system_instructions"], self["input"], tools, self["output_schema"])
         media = frame.estimate.media
-        unseen = held_history.unseen_tokens(self.as_body(), model_facts(name, run.policy).context_window)
+        unseen = self.unseen_tokens(model_facts(name, run.policy).context_window)
         if media or unseen:
             run.note(
                 "part of the input of at least one call is not visible here (media, hosted tools, history that the "
@@ -111,8 +123,8 @@ def as_items(given: Any) -> list[Any]:
 
 def own_cap(settings: Any) -> int | None:
     """The app's own cap on the output, in tokens."""
-    found = [getattr(settings, "max_tokens", None)]
-    for extra in (getattr(settings, "extra_args", None), getattr(settings, "extra_body", None)):
+    found = [settings.max_tokens]
+    for extra in (settings.extra_args, settings.extra_body):
         if isinstance(extra, dict):
             found += [extra.get(key) for key in CAP_KEYS]
     caps = [cap for cap in found if isinstance(cap, int) and not isinstance(cap, bool) and cap > 0]

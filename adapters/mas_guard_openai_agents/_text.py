@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mas_guard.adapter import CallOutcome, ModelCall, Run, Usage
+from mas_guard.types import UNKNOWN_USAGE
 
 SEEN = ("message", "reasoning", "function_call", "compaction")
 
@@ -46,6 +47,6 @@ def usage_of(said: Any) -> Usage:
     so zeros are unknown."""
     sent, received = field(said, "input_tokens"), field(said, "output_tokens")
     if not isinstance(sent, int) or not isinstance(received, int) or not (sent or received):
-        return Usage()
+        return UNKNOWN_USAGE
     cached = field(field(said, "input_tokens_details"), "cached_tokens")
     return Usage(sent, received, cached_tokens=cached if isinstance(cached, int) else 0)

@@ -67,7 +67,10 @@ def _turn_without_reply(
     run = frame.run
     if run.stop is None:
         delegator = frame.handed_by.get(agent.name)
-        if delegator is None:
+        if delegator is None:  # whoever called it is the app, or the tool that this run is in
+            if frame.opened:
+                run.latch(stop).abort(f"nobody handed over to {agent.name!r}, whose own limit was reached")
+                run.engine.record_stop(run)
             raise stop
         _rewind(frame, arguments, keywords)
         run.failed_envelopes.append(

@@ -75,7 +75,7 @@ class MemoryAccount(Account):
     """
 
     __slots__ = (
-        "breaches", "charges", "closed", "crashed", "ended", "limit", "queue", "room_model_calls",
+        "breaches", "charges", "closed", "crashed", "ended", "limit", "limits", "queue", "room_model_calls",
         "room_nano_usd", "room_tokens", "room_tool_calls", "sent_model_calls", "sent_tool_calls",
         "settled_model_calls", "settled_nano_usd", "settled_tokens", "settled_tool_calls", "stuck",
     )  # fmt: skip
@@ -83,6 +83,7 @@ class MemoryAccount(Account):
     def __init__(self, scope: str, limits: Limits) -> None:
         super().__init__(scope)
         self.limit: Four = (0, 0, 0, 0)
+        self.limits = limits
         self.room_tokens = self.room_model_calls = self.room_tool_calls = self.room_nano_usd = 0
         self.settled_tokens = self.settled_model_calls = 0
         self.settled_tool_calls = self.settled_nano_usd = 0
@@ -99,6 +100,7 @@ class MemoryAccount(Account):
     def set_limits(self, limits: Limits) -> None:
         """Take new limits."""
         before = self.limit
+        self.limits = limits
         tokens, model_calls, tool_calls, nano_usd = (NO_LIMIT if most is None else most for most in limits)
         self.limit = tokens, model_calls, tool_calls, nano_usd
         self.room_tokens += tokens - before[0]
@@ -168,6 +170,5 @@ class MemoryAccount(Account):
 
     def balance(self) -> Balance:
         """The figures as others see them."""
-        limits = Limits(*(None if most == NO_LIMIT else most for most in self.limit))
         settled, held = Amounts(*self.settled()), Amounts(*self.held())
-        return Balance(limits, settled, held, Amounts(*self.crashed), tuple(self.breaches))
+        return Balance(self.limits, settled, held, Amounts(*self.crashed), tuple(self.breaches))

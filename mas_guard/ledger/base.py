@@ -312,6 +312,11 @@ class Ledger(ABC):
     def read(self, account: Account) -> Balance:
         """Return how *account* stands, leases that are over ended first. Raises `ValueError` when closed."""
 
+    def spent(self, account: Account) -> tuple[Limits, Amounts]:
+        """The limits of *account* and what is settled: for judging how much to ask for, so it may be a moment old."""
+        balance = self.read(account)
+        return balance.limits, balance.settled
+
     @abstractmethod
     def sweep(self) -> float | None:
         """End the leases that are over and serve those who wait.

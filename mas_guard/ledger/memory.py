@@ -303,6 +303,11 @@ class MemoryLedger(Waiting, Ledger):
         _wake(answered)
         return balance
 
+    def spent(self, account: Account) -> tuple[Limits, Amounts]:
+        """See `Ledger.spent`."""
+        level = cast("MemoryAccount", account)
+        return level.limits, Amounts(*level.settled())
+
     def sweep(self) -> float | None:
         """See `Ledger.sweep`."""
         with self._lock:

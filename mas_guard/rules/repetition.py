@@ -46,7 +46,7 @@ class _History:
         self.replies: dict[str, int] = {}
         self.progress: dict[str, int] = {}
         self.results: OrderedDict[tuple[str, int], None] = OrderedDict()
-        self.started: dict[int, int] = {}
+        self.started: dict[int, tuple[int, Any]] = {}
 
     def entry(self, key: Any) -> _Seen:
         found = self.seen.get(key)
@@ -77,8 +77,9 @@ class RepetitionRule:
         with run.lock:
             history = run.rule_state.setdefault(RULE, _History())
             history.tick += 1
-            history.started[id(call)] = history.tick
-            entry = history.seen.get(_key(call))
+            key = _key(call)
+            history.started[id(call)] = history.tick, key
+            entry = history.seen.get(key)
             if entry is None or not entry.times:
                 return None
             if isinstance(call, ToolCall) and history.replies.get(call.agent, 0) <= entry.replies:
@@ -101,7 +102,7 @@ class RepetitionRule:
             return
         with run.lock:
             history = run.rule_state.setdefault(RULE, _History())
-            started = history.started.pop(id(call), 0)
+            started, key = history.started.pop(id(call), (0, None))
             if isinstance(call, ModelCall):
                 if outcome.error is not None:
                     return
@@ -111,7 +112,7 @@ class RepetitionRule:
             result = hash(outcome.text) if outcome.error is None else hash(repr(outcome.error))
             if isinstance(call, ToolCall):
                 history.note_result(call.agent, result)
-            entry = history.entry(_key(call))
+            entry = history.entry(key if key is not None else _key(call))
             if not entry.times or result != entry.result:
                 entry.times, entry.result = 1, result
             elif started > entry.ended_at and (
@@ -205,6 +206,9 @@ class RepetitionRule:
         return None
 
 
+_written = json.JSONEncoder(sort_keys=True, default=str).encode
+
+
 def limits_of(limits: Any) -> dict[str, Any]:
     """The three limits, for the record."""
     return {"redirect": limits.redirect, "block": limits.block, "stop": limits.stop}
@@ -213,5 +217,4 @@ def limits_of(limits: Any) -> dict[str, Any]:
 def _key(call: Call) -> Any:
     if isinstance(call, ModelCall):
         return ("model", call.agent, call.model, hash(call.last_message))
-    arguments = json.dumps(call.arguments, sort_keys=True, default=str)
-    return ("tool", call.agent, call.tool, hash(arguments))
+    return ("tool", call.agent, call.tool, hash(_written(call.arguments)))
