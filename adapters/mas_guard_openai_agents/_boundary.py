@@ -166,6 +166,10 @@ async def _guarded(adapter: OpenAIAgentsAdapter, frame: Frame, start: Callable[[
     )
     try:
         result = await drive_async(flow, send, lambda _: CallOutcome(), run.engine.plugins.errors)
+    except GuardStopped as stop:
+        # The SDK puts the run's data on the error that it saw; the boundary raises its own.
+        vars(stop).setdefault("run_data", getattr(stop.__cause__, "run_data", None))
+        raise
     finally:
         ended = _ended.get()
         if ended is not None and run.outcome is not None:
@@ -223,6 +227,7 @@ def _frame(adapter: OpenAIAgentsAdapter, agent: Any, input: Any, keywords: dict[
     run.signals.add(StopSignal)
     frame = Frame(run, entry, mark, agent, root=True)
     frame.opened = True
+    frame.items = (input._original_input if isinstance(input, RunState) else input, [])
     frame.own()
     frame.meet(agent)
     if isinstance(input, RunState):

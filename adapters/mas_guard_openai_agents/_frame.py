@@ -10,6 +10,7 @@ from mas_guard_openai_agents._adapter import Mark
 from mas_guard_openai_agents._agents import reachable
 from mas_guard_openai_agents._beside import Beside
 from mas_guard_openai_agents._estimate import Estimate
+from mas_guard_openai_agents._owed import OpenCalls
 from mas_guard_openai_agents._turns import Turns
 
 current_frame: ContextVar[Frame | None] = ContextVar("mas_guard_openai_agents_frame", default=None)
@@ -40,11 +41,12 @@ class Frame:
         items: The run's items so far, the SDK's own, for a stopped run's state.
         models: The stand-ins of the models used so far.
         placeholders: Replies that stand for model calls that were not sent.
+        open_calls: Tool calls that the provider's histories wait for.
         cut: The call whose reply was cut off by the guard's own cap.
     """
 
     __slots__ = (
-        "_others", "agents", "cut", "enabled", "entry", "estimate", "handed_by", "items", "mark", "models", "opened", "outer",
+        "_others", "agents", "cut", "enabled", "entry", "estimate", "handed_by", "items", "mark", "models", "open_calls", "opened", "outer",
         "placeholders", "refused_input", "root", "run", "scope", "start", "start_is_resumed", "turns",
     )  # fmt: skip
 
@@ -68,6 +70,7 @@ class Frame:
         self.models: dict[int, Any] = {}
         self.placeholders: list[Any] = []
         self.cut: Any = None
+        self.open_calls = OpenCalls()
         self._others: bool | None = None
 
     def own(self) -> None:
@@ -129,6 +132,8 @@ class Frame:
 
     def end(self) -> None:
         """Let go of the app's objects: a run is remembered for longer than they should live."""
+        if self.run.stop is not None:
+            self.open_calls.owe(self.run, self.items[1])
         self.models.clear()
         self.agents.clear()
         self.handed_by.clear()

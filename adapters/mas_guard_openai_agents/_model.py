@@ -85,20 +85,23 @@ class GuardedModel(wrapt.ObjectProxy[Any]):
         def read(reply: Any) -> CallOutcome:
             usage = usage_of(reply.usage)
             request.remember(reply.response_id or "", usage)
+            frame.open_calls.replied(request, reply.response_id, reply.output)
             return read_output(frame.run, call, reply.output, usage)
 
         try:
-            reply = await guard_call_async(frame.run, call, lambda: model.get_response(**request.changed(call)), read)
+            return await guard_call_async(frame.run, call, lambda: model.get_response(**request.changed(call)), read)
         except GuardStopped:
-            _not_sent(frame, request)
+            frame.open_calls.not_taken(request)
+            frame.refused_input = request["input"]
             raise
         except ModelBehaviorError:
             seen = call.usage_seen
             if seen is not None and call.output_cap is not None and (seen.output_tokens or 0) >= call.output_cap:
                 frame.cut = call
             raise
-        _owed.answered(request)
-        return reply
+        except Exception:
+            frame.open_calls.not_taken(request)
+            raise
 
     async def stream_response(self, *positional: Any, **keywords: Any) -> AsyncIterator[Any]:
         """Guard one streamed reply."""
@@ -119,13 +122,16 @@ class GuardedModel(wrapt.ObjectProxy[Any]):
                 for passed in first_line.take(_delta(event), event):
                     yield passed
         except GuardStopped:
-            _not_sent(frame, request)
+            frame.open_calls.not_taken(request)
+            frame.refused_input = request["input"]
+            raise
+        except Exception:
+            frame.open_calls.not_taken(request)
             raise
         finally:
             await events.aclose()  # type: ignore[attr-defined]
         for passed in first_line.rest():
             yield passed
-        _owed.answered(request)
 
 
 class StreamedReply:
@@ -149,6 +155,8 @@ class StreamedReply:
             self._output = field(response, "output")
             self._usage = usage_of(field(response, "usage"))
             self._request.remember(str(field(response, "id") or ""), self._usage)
+            if kind == "response.completed":
+                self._frame.open_calls.replied(self._request, field(response, "id"), self._output or self._items)
             if kind == "response.incomplete" and self._call.output_cap is not None:
                 self._frame.cut = self._call
         return True
@@ -173,11 +181,6 @@ def _read(
         return request, ModelCall(
             type(model).__name__, agent, input_bound=len(repr(request["input"])), unseen_input=True
         )
-
-
-def _not_sent(frame: Frame, request: Request) -> None:
-    frame.refused_input = request["input"]
-    _owed.remember(request)
 
 
 def _delta(event: Any) -> str:

@@ -15,16 +15,27 @@ CAP_KEYS = ("max_output_tokens", "max_completion_tokens", "max_tokens")
 
 
 class Request:
-    """The arguments of `Model.get_response` or `stream_response`, by name."""
+    """The arguments of `Model.get_response` or `stream_response`, by name.
 
-    __slots__ = ("arguments", "owed")
+    Attributes:
+        owed: Answers that go out with it because an earlier request of the conversation was not sent.
+        answered: The calls that the provider waited for before it took this request.
+    """
+
+    __slots__ = ("answered", "arguments", "owed")
 
     def __init__(self, positional: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         self.arguments = {**dict(zip(NAMES, positional, strict=False)), **keywords}
         self.owed: list[Any] = []
+        self.answered: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments.get(name)
+
+    @property
+    def history(self) -> str:
+        """The conversation, or the reply, whose history the provider keeps for it; empty for none."""
+        return str(self["conversation_id"] or self["previous_response_id"] or "")
 
     @property
     def held_by_provider(self) -> bool:
