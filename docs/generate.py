@@ -156,8 +156,8 @@ EVENTS = {
     "breach": "A reply used more than was held for it; the truth was booked.",
     "top_up": "A run's limits were raised and its stop was lifted.",
     "outside_run": "A call was made outside of every guarded run. Once per call site.",
-    "unguarded": "Reserved; this version does not write it.",
-    "bypass": "Reserved; this version does not write it.",
+    "unguarded": "A stretch that no seam covers: a realtime session, a sandbox, agents that the provider hosts.",
+    "bypass": "The app left the run for a block, and why.",
 }
 
 

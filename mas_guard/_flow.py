@@ -17,7 +17,7 @@ from mas_guard._run import Run, current_run
 from mas_guard._step_scope import StepScope, current_step
 from mas_guard.errors import DeadlineExceeded, GuardStopped
 from mas_guard.ledger import Ask, Refusal
-from mas_guard.types import Amounts, Call, CallOutcome, Handoff, ModelCall, Step, ToolCall, Verdict
+from mas_guard.types import Amounts, Call, CallOutcome, Handoff, ModelCall, Step, ToolCall, Usage, Verdict
 
 NOT_EXECUTED = "not executed: limit reached"
 
@@ -122,7 +122,7 @@ def call_flow(run: Run, call: Call) -> Flow:
     )
     seen = call.usage_seen if isinstance(call, ModelCall) else None
     if seen is not None and seen.known and not outcome.usage.known:
-        outcome = replace(outcome, usage=seen)
+        outcome = replace(outcome, usage=seen, cut=outcome.cut or was_cut_by_us(call, seen))
     if booking is not None:
         booking.settle(outcome)
     else:
@@ -132,6 +132,13 @@ def call_flow(run: Run, call: Call) -> Flow:
     if concluding:
         take_conclusion(run, outcome)
     return None
+
+
+def was_cut_by_us(call: Call, usage: Usage) -> bool:
+    """True where a reply has all the tokens that the guard's own cap let it have."""
+    if not isinstance(call, ModelCall) or call.output_cap is None or usage.output_tokens is None:
+        return False
+    return usage.output_tokens >= call.output_cap * call.choices * call.requests
 
 
 def acts_for_owner(run: Run, call: ModelCall) -> bool:

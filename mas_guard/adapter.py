@@ -28,6 +28,7 @@ from mas_guard._flow import (
     live_call,
     seconds_left,
     step_flow,
+    was_cut_by_us,
 )
 from mas_guard._flow import attempt as count_attempt
 from mas_guard._flow import lost_attempt as charge_lost_attempt
@@ -105,6 +106,7 @@ __all__ = [
     "unguarded",
     "step_flow",
     "usage_of_error",
+    "was_cut_by_us",
 ]
 
 

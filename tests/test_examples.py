@@ -39,6 +39,31 @@ SHOWN = {
         "letter 12  not done: 20 of the night's 20 model calls are spent",
         "calls sent: 20 of at most 20",
     ],
+    "customer_service.py": [
+        "billing: Invoice 4711: March licence, 240 EUR, charged twice, paid once.\n  completed, hops: 1\n",
+        "(a case of 240.0 EUR is opened)\n  not transferred: refunds takes other input (invoice: Input should be",
+        "not transferred: phone is disabled at the moment.",
+        "not transferred: legal does not exist",
+        "partial by hops, hops: 12",
+    ],
+    "agents_as_tools.py": [
+        "orchestrator: 'Good morning' in Spanish; 'Good morning' in French; 'Good morning' in Italian\n"
+        "  completed: 5 model calls, 3 tool calls, hops: 0\n",
+        "partial by budget: 8 model calls",
+    ],
+    "streaming_fastapi.py": [
+        "end: {'status': 'completed', 'rule': ''}",
+        "end: {'status': 'partial', 'rule': 'hops'}",
+        "(the client goes away)",
+        "aborted (client gone)",
+    ],
+    "approval.py": [
+        "waits for a decision about pay_back",
+        "suspended: waits for a human input; hops: 1, 2 of 5 model calls",
+        "refunds: Done: 240.0 EUR are paid back for invoice 4711.",
+        "completed; hops: 1, 3 of 5 model calls",
+        "calls that the model server saw: 3",
+    ],
 }
 
 
@@ -73,6 +98,9 @@ def test_the_demo_shows_both_sides_and_fits_the_page() -> None:
     assert done.returncode == 0, done.stderr
     rows = [line.split() for line in done.stdout.splitlines()]
     assert ["model", "calls", "sent", "60,", "then", "the", "server", "gave", "up", "14"] in rows
+    assert ["model", "calls", "sent", "10", "11"] in rows
+    assert "MaxTurnsExceeded: Max turns (10)" in done.stdout
+    assert "You paid 59 EUR for the lamp." in done.stdout
     assert ["model", "calls", "sent", "52", "8"] in rows
     assert "no answer but a traceback" in done.stdout
     assert "6 of 50 disputes checked" in " ".join(done.stdout.split())
@@ -82,6 +110,6 @@ def test_the_demo_shows_both_sides_and_fits_the_page() -> None:
 
 
 def test_the_demo_apps_know_nothing_of_the_guard() -> None:
-    for name in ("app.py", "fan_out.py"):
+    for name in ("app.py", "parcel.py", "fan_out.py"):
         assert "import mas_guard" not in (EXAMPLES / "demo" / name).read_text("utf-8")
         assert "from mas_guard" not in (EXAMPLES / "demo" / name).read_text("utf-8")

@@ -82,6 +82,14 @@ def examine(entry: Any) -> list[Finding]:
                     "bound it by BUDGET__MODEL_CALLS and BUDGET__USD, or make it a function tool",
                 )
             )
+        if type(agent.model).__module__.startswith("agents.extensions.experimental.hosted_multi_agent"):
+            findings.append(
+                Finding(
+                    "warning",
+                    f"{agent.name}: the provider hosts agents that hand over among themselves, where no hop is seen",
+                    "bound it by BUDGET__MODEL_CALLS and BUDGET__USD",
+                )
+            )
         if type(agent).__name__ == "SandboxAgent":
             findings.append(
                 Finding("warning", f"{agent.name}: what runs in its sandbox is unguarded", "limit the sandbox itself")

@@ -142,12 +142,16 @@ async def _guarded(adapter: OpenAIAgentsAdapter, frame: Frame, start: Callable[[
     async def send() -> Any:
         if run.stop is not None and frame.start_is_resumed:
             raise run.raised()  # resumed without a raised limit: nothing of it is carried out
+        if frame.unguarded:
+            unguarded(frame.unguarded)
         try:
             result = await start()
         except MaxTurnsExceeded as error:
-            if run.policy.mode == "observe" and frame.opened and run.owner_can_answer and frame.has_others():
-                run.engine.would_stop(run, "turns", str(error))
+            _observe_turns(frame, error)
             raise
+        finally:
+            if run.stop is not None:
+                frame.open_calls.owe(run, frame.items[1])
         _clean(frame, result)
         if getattr(result, "interruptions", None) and frame.opened:
             run.suspended = True
@@ -165,7 +169,7 @@ async def _guarded(adapter: OpenAIAgentsAdapter, frame: Frame, start: Callable[[
         scope=((current_frame, frame), (stops_within, None)),
     )
     try:
-        result = await drive_async(flow, send, lambda _: CallOutcome(), run.engine.plugins.errors)
+        result = await drive_async(flow, send, functools.partial(_read, frame), run.engine.plugins.errors)
     except GuardStopped as stop:
         # The SDK puts the run's data on the error that it saw; the boundary raises its own.
         vars(stop).setdefault("run_data", getattr(stop.__cause__, "run_data", None))
@@ -179,6 +183,23 @@ async def _guarded(adapter: OpenAIAgentsAdapter, frame: Frame, start: Callable[[
         results.remember(result, run.outcome)
         runs_of_results.put(result, run)
     return result
+
+
+def _read(frame: Frame, result: Any) -> CallOutcome:
+    """How a run ended that raised nothing. A streamed one keeps its error for whoever reads it."""
+    error = getattr(result, "_stored_exception", None)
+    limit = getattr(result, "max_turns", None)
+    if error is None and hasattr(result, "stream_events") and limit is not None and not result._max_turns_handled:
+        if result.current_turn > limit:
+            error = MaxTurnsExceeded(f"Max turns ({limit}) exceeded")
+            _observe_turns(frame, error)
+    return CallOutcome(error=error)
+
+
+def _observe_turns(frame: Frame, error: MaxTurnsExceeded) -> None:
+    run = frame.run
+    if run.policy.mode == "observe" and frame.opened and frame.owner() is not None and frame.has_others():
+        run.engine.would_stop(run, "turns", str(error))
 
 
 async def _joined(frame: Frame, send: Callable[[], Awaitable[Any]]) -> Any:
@@ -212,7 +233,9 @@ def _frame(adapter: OpenAIAgentsAdapter, agent: Any, input: Any, keywords: dict[
     outer = current_run.get()
     found = adapter.mark_of(agent)
     if outer is not None:
-        return _join(outer, agent, adapter.marks.get(agent))
+        frame = _join(outer, agent, adapter.marks.get(agent))
+        _note_options(frame, keywords)
+        return frame
     if found is None:
         if adapter.marks:
             adapter.guard.unwrapped_app(f"Agents SDK agent {agent.name!r}")
@@ -232,11 +255,17 @@ def _frame(adapter: OpenAIAgentsAdapter, agent: Any, input: Any, keywords: dict[
     frame.meet(agent)
     if isinstance(input, RunState):
         _resume(frame, input)
-    config = keywords.get("run_config")
-    sandbox = config.get("sandbox") if isinstance(config, dict) else getattr(config, "sandbox", None)
-    if sandbox is not None:
-        unguarded("what agents do in their sandbox is not counted or checked")
+    _note_options(frame, keywords)
     return frame
+
+
+def _note_options(frame: Frame, keywords: dict[str, Any]) -> None:
+    """What the app's own options for the run mean for the guard."""
+    config = keywords.get("run_config")
+    options = config if isinstance(config, dict) else getattr(config, "__dict__", {})
+    frame.answers_unknown_tools = options.get("tool_not_found_behavior") == "return_error_to_model"
+    if options.get("sandbox") is not None:
+        frame.unguarded = "what agents do in their sandbox is not counted or checked"
 
 
 def _thread(keywords: dict[str, Any]) -> str:

@@ -32,6 +32,8 @@ class Frame:
         start_is_resumed: True where it goes on from a `RunState`.
         root: True where a stopped run's control can return to the owner in this very loop: the outermost one.
         agents: Every agent seen, by name.
+        answers_unknown_tools: True where the app has chosen that calls of unknown tools are answered by the SDK.
+        unguarded: What of it no seam covers, to be said once it begins.
         scope: The activation that is going on.
         outer: The activation it happens within.
         handed_by: For each agent, the agent that handed control to it.
@@ -46,8 +48,8 @@ class Frame:
     """
 
     __slots__ = (
-        "_others", "agents", "cut", "enabled", "entry", "estimate", "handed_by", "items", "mark", "models", "open_calls", "opened", "outer",
-        "placeholders", "refused_input", "root", "run", "scope", "start", "start_is_resumed", "turns",
+        "_others", "agents", "answers_unknown_tools", "cut", "enabled", "entry", "estimate", "handed_by", "items", "mark", "models", "open_calls", "opened", "outer",
+        "placeholders", "refused_input", "root", "run", "scope", "start", "start_is_resumed", "turns", "unguarded",
     )  # fmt: skip
 
     def __init__(self, run: Run, entry: Any, mark: Mark | None, start: Any, *, root: bool) -> None:
@@ -71,6 +73,8 @@ class Frame:
         self.placeholders: list[Any] = []
         self.cut: Any = None
         self.open_calls = OpenCalls()
+        self.answers_unknown_tools = False
+        self.unguarded = ""
         self._others: bool | None = None
 
     def own(self) -> None:
@@ -94,12 +98,12 @@ class Frame:
         )
 
     def has_others(self) -> bool:
-        """True where the run has other agents than its owner. Once there are, there are; else each turn looks anew."""
+        """True where the run has other agents than its owner. Once it has, it has; else each turn looks anew."""
+        name, agents = self.run.owner, self.run.agents
+        if len(agents) > 1 or (agents and name not in agents):
+            return True
         if self._others is None:
-            name = self.run.owner
-            self._others = any(agent != name for agent in self.run.agents) or any(
-                agent.name != name for start in (self.entry, self.start) for agent in reachable(start)
-            )
+            self._others = any(agent.name != name for start in (self.entry, self.start) for agent in reachable(start))
         return self._others
 
     def begin_turn(self, agent: Any) -> StepScope:
@@ -132,8 +136,6 @@ class Frame:
 
     def end(self) -> None:
         """Let go of the app's objects: a run is remembered for longer than they should live."""
-        if self.run.stop is not None:
-            self.open_calls.owe(self.run, self.items[1])
         self.models.clear()
         self.agents.clear()
         self.handed_by.clear()

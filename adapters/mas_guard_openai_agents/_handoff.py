@@ -18,6 +18,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from mas_guard.adapter import Answer, guard_handoff
 from mas_guard.adapter import Handoff as Crossing
+from mas_guard_openai_agents._agents import reachable
 from mas_guard_openai_agents._frame import Frame, active_frame
 from mas_guard_openai_agents._text import field, text_of
 
@@ -66,6 +67,7 @@ def make_execute(original: Make) -> Make:
         new_agent = getattr(result.next_step, "new_agent", None)
         if new_agent is not None and new_agent is not source:
             frame.handed_by[new_agent.name] = source
+            frame.run.visit(new_agent.name)  # a handoff of the app's own may choose another agent than it names
         return result
 
     return execute_handoffs
@@ -74,9 +76,7 @@ def make_execute(original: Make) -> Make:
 def _with_refused(frame: Frame, keywords: dict[str, Any]) -> list[Any]:
     handoffs, agent = keywords["handoffs"], keywords["agent"]
     frame.enabled[agent.name] = frozenset(handoff.agent_name for handoff in handoffs)
-    config = keywords.get("run_config")
-    handled = getattr(config, "tool_not_found_behavior", None) == "return_error_to_model"
-    if frame.run.policy.rule_mode("handoff") != "enforce" or handled:
+    if frame.run.policy.rule_mode("handoff") != "enforce" or frame.answers_unknown_tools:
         return handoffs  # type: ignore[no-any-return]
     known = {handoff.tool_name for handoff in handoffs}
     known.update(getattr(tool, "name", "") for tool in keywords["all_tools"])
@@ -85,9 +85,14 @@ def _with_refused(frame: Frame, keywords: dict[str, Any]) -> list[Any]:
         name = field(item, "name")
         if field(item, "type") != "function_call" or name in known:
             continue
-        disabled = next((entry for entry in map(_declared, agent.handoffs) if entry[0] == name), None)
-        if disabled is not None:
-            refused.append(_stand_in(name, disabled[1], "is disabled at the moment"))
+        disabled = _target_of(agent, name)
+        others = (
+            None if disabled else next(filter(None, (_target_of(one, name) for one in reachable(frame.entry))), None)
+        )
+        if disabled:
+            refused.append(_stand_in(name, disabled, "is disabled at the moment"))
+        elif others:
+            refused.append(_stand_in(name, others, "cannot be reached from here"))
         elif str(name).startswith(PREFIX):
             refused.append(_stand_in(name, str(name)[len(PREFIX) :], "does not exist, or cannot be reached from here"))
         else:
@@ -96,11 +101,15 @@ def _with_refused(frame: Frame, keywords: dict[str, Any]) -> list[Any]:
     return [*handoffs, *refused] if refused else handoffs
 
 
-def _declared(entry: Any) -> tuple[str, str]:
-    """The tool's and the target's name of an entry of `handoffs`."""
-    if isinstance(entry, Handoff):
-        return entry.tool_name, entry.agent_name
-    return Handoff.default_tool_name(entry), entry.name
+def _target_of(agent: Any, tool_name: str) -> str:
+    """The name of the agent that *agent*'s handoff called *tool_name* leads to; empty where it has none."""
+    for entry in agent.handoffs:
+        if isinstance(entry, Handoff):
+            if entry.tool_name == tool_name:
+                return entry.agent_name
+        elif Handoff.default_tool_name(entry) == tool_name:
+            return str(entry.name)
+    return ""
 
 
 def _stand_in(tool_name: str, target: str, problem: str) -> RefusedHandoff:
@@ -122,9 +131,9 @@ def _ask(frame: Frame, source: Agent[Any], asked: Any, reply: Any) -> Answer | N
     handoff, arguments = asked.handoff, asked.tool_call.arguments
     target = handoff.agent_name
     if isinstance(handoff, RefusedHandoff):
-        problems: tuple[str, ...] = (handoff.problem,)
+        problem, details = handoff.problem, ""
     else:
-        problems = _problems(handoff, arguments)
+        problem, details = _problem(handoff, arguments)
     known = frame.enabled.get(source.name)
     return guard_handoff(
         frame.run,
@@ -134,7 +143,8 @@ def _ask(frame: Frame, source: Agent[Any], asked: Any, reply: Any) -> Answer | N
             "transfer" if target != source.name else "return",
             known_targets=known,
             content=_content(arguments, reply),
-            problems=problems,
+            problems=(problem,) if problem else (),
+            details=details,
         ),
     )
 
@@ -146,23 +156,20 @@ def _content(arguments: str, reply: Any) -> str:
     return "\n".join(part for part in (*said, "" if given in ("{}", "null") else given) if part)
 
 
-def _problems(handoff: Any, arguments: str) -> tuple[str, ...]:
-    """Why *arguments* are not what the handoff takes; nothing where it does not say what it takes."""
+def _problem(handoff: Any, arguments: str) -> tuple[str, str]:
+    """Why *arguments* are not what the handoff takes, and the details; nothing where it does not say what it takes."""
     adapter = _input_type(handoff)
     if adapter is None:
-        return ()
+        return "", ""
     try:
         adapter.validate_json(arguments or "", strict=True)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)
-        told = [
-            f"{'.'.join(map(str, problem['loc'])) or 'the input'}: {problem['msg']}"
-            for problem in found[:SHOWN_PROBLEMS]
-        ]
-        return (f"takes other input ({'; '.join(told)}): correct it and hand over again",)
+        found = error.errors(include_url=False, include_input=False, include_context=False)[:SHOWN_PROBLEMS]
+        told = [f"{'.'.join(map(str, problem['loc'])) or 'the input'}: {problem['msg']}" for problem in found]
+        return "takes other input", f"{'; '.join(told)}. Correct it and hand over again"
     except Exception:  # a validator of the app's own that fails otherwise: the SDK will say so
-        return ()
-    return ()
+        return "", ""
+    return "", ""
 
 
 def _input_type(handoff: Any) -> TypeAdapter[Any] | None:

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import wrapt
-from agents.exceptions import ModelBehaviorError
 from agents.retry import ModelRetryAdvice, ModelRetryNormalizedError
 
 from mas_guard.adapter import (
@@ -21,7 +20,10 @@ from mas_guard.adapter import (
     Usage,
     guard_call_async,
     guard_stream_async,
+    unguarded,
+    was_cut_by_us,
 )
+from mas_guard.types import UNKNOWN_USAGE
 from mas_guard_openai_agents import _owed
 from mas_guard_openai_agents._frame import Frame, active_frame
 from mas_guard_openai_agents._request import Request
@@ -29,6 +31,7 @@ from mas_guard_openai_agents._text import field, read_output, usage_of
 
 Make = Callable[..., Any]
 
+HOSTED_AGENTS = "agents.extensions.experimental.hosted_multi_agent"
 ENDS = ("response.completed", "response.incomplete", "response.failed")
 
 
@@ -43,6 +46,8 @@ def make_get_model(original: Make) -> Make:
             return model
         known = frame.models.get(id(model))
         if known is None:
+            if type(model).__module__.startswith(HOSTED_AGENTS):
+                unguarded("agents that the provider hosts hand over among themselves where no hop is seen")
             known = frame.models[id(model)] = GuardedModel(model, frame)
         return known
 
@@ -89,17 +94,15 @@ class GuardedModel(wrapt.ObjectProxy[Any]):
             return read_output(frame.run, call, reply.output, usage)
 
         try:
-            return await guard_call_async(frame.run, call, lambda: model.get_response(**request.changed(call)), read)
+            reply = await guard_call_async(frame.run, call, lambda: model.get_response(**request.changed(call)), read)
+            _note_cut(frame, call, usage_of(reply.usage))
+            return reply
         except GuardStopped:
             frame.open_calls.not_taken(request)
             frame.refused_input = request["input"]
             raise
-        except ModelBehaviorError:
-            seen = call.usage_seen
-            if seen is not None and call.output_cap is not None and (seen.output_tokens or 0) >= call.output_cap:
-                frame.cut = call
-            raise
         except Exception:
+            _note_cut(frame, call, UNKNOWN_USAGE)
             frame.open_calls.not_taken(request)
             raise
 
@@ -129,6 +132,7 @@ class GuardedModel(wrapt.ObjectProxy[Any]):
             frame.open_calls.not_taken(request)
             raise
         finally:
+            _note_cut(frame, call, reply.usage)
             await events.aclose()  # type: ignore[attr-defined]
         for passed in first_line.rest():
             yield passed
@@ -143,7 +147,7 @@ class StreamedReply:
         self._request = request
         self._items: list[Any] = []
         self._output: Any = None
-        self._usage = Usage()
+        self.usage = Usage()
 
     def add(self, event: Any) -> bool:
         """Take *event* in; all of them belong to the app."""
@@ -153,17 +157,17 @@ class StreamedReply:
         elif kind in ENDS:
             response = field(event, "response")
             self._output = field(response, "output")
-            self._usage = usage_of(field(response, "usage"))
-            self._request.remember(str(field(response, "id") or ""), self._usage)
+            self.usage = usage_of(field(response, "usage"))
+            self._request.remember(str(field(response, "id") or ""), self.usage)
             if kind == "response.completed":
                 self._frame.open_calls.replied(self._request, field(response, "id"), self._output or self._items)
             if kind == "response.incomplete" and self._call.output_cap is not None:
-                self._frame.cut = self._call
+                self._frame.cut = self._call  # the SDK raises before the stream has ended
         return True
 
     def outcome(self) -> CallOutcome:
         """What the stream amounted to so far."""
-        return read_output(self._frame.run, self._call, self._output or self._items, self._usage)
+        return read_output(self._frame.run, self._call, self._output or self._items, self.usage)
 
 
 def _read(
@@ -172,6 +176,7 @@ def _read(
     request = Request(positional, keywords)
     if active_frame() is not frame:
         return request, None
+    frame.cut = None
     try:
         request.owed = _owed.to_send(request)
         return request, request.call(frame, model)
@@ -181,6 +186,13 @@ def _read(
         return request, ModelCall(
             type(model).__name__, agent, input_bound=len(repr(request["input"])), unseen_input=True
         )
+
+
+def _note_cut(frame: Frame, call: ModelCall, usage: Usage) -> None:
+    """Remember that the guard's own cap cut a reply off: what the SDK makes of it is then the budget's doing."""
+    seen = usage if usage.known or call.usage_seen is None else call.usage_seen
+    if was_cut_by_us(call, seen):
+        frame.cut = call
 
 
 def _delta(event: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mas_guard.adapter import CallOutcome, ModelCall, Run, Usage
+from mas_guard.adapter import CallOutcome, ModelCall, Run, Usage, was_cut_by_us
 from mas_guard.types import UNKNOWN_USAGE
 
 SEEN = ("message", "reasoning", "function_call", "compaction")
@@ -37,9 +37,7 @@ def read_output(run: Run, call: ModelCall, output: Any, usage: Usage) -> CallOut
             calls.append(str(field(item, "name")))
         elif kind not in SEEN and str(kind).endswith("_call"):
             run.note(f"unguarded: a {kind} was carried out outside of the calls of tools that are counted and checked")
-    cap = call.output_cap
-    cut = cap is not None and usage.output_tokens is not None and usage.output_tokens >= cap
-    return CallOutcome("\n".join(texts), tuple(calls), usage, cut=cut)
+    return CallOutcome("\n".join(texts), tuple(calls), usage, cut=was_cut_by_us(call, usage))
 
 
 def usage_of(said: Any) -> Usage:

@@ -59,6 +59,7 @@ def make_invoke(original: Make) -> Make:
 def _failed(run: Any, stop: GuardStopped) -> str:
     if run.stop is not None:
         return f"failed: {stop.rule}: {ENDED}"
+    run.note(f"an agent used as a tool was ended by its own limit: {stop}")
     return f"[mas-guard] status failed, reason: {stop} Do not call it again; go on with what is known."
 
 

@@ -78,6 +78,7 @@ def _turn_without_reply(
             "go on with what is known."
         )
         run.note(f"agent {agent.name} was ended by its own limit: {stop}")
+        run.visit(delegator.name)
         return _empty(frame, NextStepHandoff(delegator), arguments, keywords)
     if run.stop.phase != "latched" or not _may_conclude(frame):
         raise run.raised()
@@ -95,7 +96,9 @@ def _is_ours(frame: Frame, error: Exception) -> bool:
         return False
     if run.stop is not None and run.stop.phase == "concluded":
         run.stop.next_action("the owner's concluding answer does not have its output type")
-        raise run.raised() from error
+        if not _may_conclude(frame):
+            raise run.raised() from error
+        return True
     if cut is None or run.stop is not None:
         return False
     run.cut_by_cap = True

@@ -1,4 +1,4 @@
-"""What mas-guard is for, on one page: the same two apps bare and guarded. No key, nothing beyond this machine.
+"""What mas-guard is for, on one page: the same three apps bare and guarded. No key, nothing beyond this machine.
 
 python examples/demo/demo.py
 """
@@ -16,9 +16,9 @@ FAN_OUT_BUDGET = 8  # calls
 
 OPENING = f"""
 mas-guard lets no run of a multi-agent app spend more than it may, circle for ever, or end without an answer from
-somebody accountable. Here are two LangGraph apps, each run twice: as it is, and under mas-guard with no line changed.
-The model is a scripted server on this machine, spoken to over real HTTP by ChatOpenAI; it gives up after
-{GIVES_UP_AFTER} calls. No key, no network. Every figure in the tables is counted by that server.
+somebody accountable. Here are three apps, two of LangGraph and one of the OpenAI Agents SDK, each run twice: as it is, and
+under mas-guard with no line changed. The model is a scripted server on this machine, spoken to over real HTTP; it gives up
+after {GIVES_UP_AFTER} calls. No key, no network. Every figure in the tables is counted by that server.
 """
 
 
@@ -30,19 +30,21 @@ def main() -> None:
     print(paragraph(OPENING), flush=True)
     with ThreadPoolExecutor(2) as stage:
         loop = [stage.submit(play, "app.py", guarded=guarded) for guarded in (False, True)]
+        parcel = [stage.submit(play, "parcel.py", guarded=guarded) for guarded in (False, True)]
         budget = f"budget.model_calls={FAN_OUT_BUDGET}"
         wide = [
             stage.submit(play, "fan_out.py", guarded=False),
             stage.submit(play, "fan_out.py", budget, guarded=True),
         ]
         show_loop(*(scene.result() for scene in loop))
+        show_parcel(*(scene.result() for scene in parcel))
         show_fan_out(*(scene.result() for scene in wide))
     print(heading("Yours"))
     print(textwrap.indent(NEXT_STEPS, "  "))
 
 
 def show_loop(bare: Seen, guarded: Seen) -> None:
-    """Scenes 1 and 2: three agents that hand a case round."""
+    """Scene 1: three agents that hand a case round."""
     print(heading("Three agents hand a customer's case round and round"))
     print(textwrap.indent(textwrap.fill(f'"{bare.question}"', WIDTH - 4), "    "))
     print()
@@ -58,6 +60,27 @@ def show_loop(bare: Seen, guarded: Seen) -> None:
     print()
     print(timeline("with mas-guard: after twelve hops control is back with billing, the owner, who answers", guarded))
     print(scale(len(bare.callers)))
+    print("\n  What mas-guard run wrote when the app ended:\n")
+    print(_summary(guarded))
+
+
+def show_parcel(bare: Seen, guarded: Seen) -> None:
+    """Scene 2: the same pattern in the Agents SDK, whose turns end before the hops do."""
+    print(heading("Three agents of the OpenAI Agents SDK, and ten turns"))
+    print(textwrap.indent(textwrap.fill(f'"{bare.question}"', WIDTH - 4), "    "))
+    print()
+    print(
+        paragraph(
+            "Each agent reads what it has and hands the case on. The SDK ends that after ten turns with an exception, and "
+            "all that was read is lost. mas-guard gives control back to the agent that owns the case."
+        )
+    )
+    print("\n" + side_by_side(bare, guarded))
+    print("\n  Who held control, call by call:\n")
+    print(timeline("without: after ten turns there is an exception", bare))
+    print()
+    print(timeline("with mas-guard: after ten turns control is back with support, the owner, who answers", guarded))
+    print(scale(len(guarded.callers)))
     print("\n  What mas-guard run wrote when the app ended:\n")
     print(_summary(guarded))
 
@@ -93,6 +116,7 @@ def _summary(seen: Seen) -> str:
 NEXT_STEPS = """\
 mas-guard run app.py                  guard an app without changing it
 graph = mas_guard.wrap(graph)         or one graph, in code
+agent = mas_guard.wrap(triage)        or one agent of the Agents SDK, and all that it can reach
 mas-guard doctor                      what is armed here, and what is not
 docs/                                 tutorial, how-tos, every setting, what it cannot see"""
 

@@ -88,6 +88,7 @@ def _environment(url: str) -> dict[str, str]:
         "OPENAI_BASE_URL": url,
         "OPENAI_API_KEY": "no-key-needed",
         "LANGSMITH_TRACING": "false",
+        "OPENAI_AGENTS_DISABLE_TRACING": "true",
         "NO_PROXY": "127.0.0.1",
         "PYTHONIOENCODING": "utf-8",
     }

@@ -1,4 +1,4 @@
-"""What the model says in the demo, and the books on it: one scripted model for both apps.
+"""What the model says in the demo, and the books on it: one scripted model for all apps.
 
 It speaks for whoever the system prompt names. It hands every case on, as agents do that each see only their own part;
 and where it is told that the run was stopped, it answers with what is known.
@@ -19,10 +19,19 @@ HANDS_ON = {
     "disputes": ("accounts", "Before I decide I need to know from accounts what was paid."),
     "accounts": ("billing", "Which of the two charges the payment belongs to is for billing to say."),
 }
+READS = {
+    "support": ("read_order", "warehouse"),
+    "warehouse": ("read_shipment", "carrier"),
+    "carrier": ("read_scans", "support"),
+}
 CONCLUSION = (
     "We could not settle this yet. What we know: invoice 4711 charges the March licence twice, 240 EUR each, and you "
     "paid one of them. What is open: whether the second charge was a mistake. Please do not pay it until you hear "
     "from us."
+)
+PARCEL_CONCLUSION = (
+    "You paid 59 EUR for the lamp. Parcel 88 left us on 3 March and was last seen a day later, in the depot of Lyon. "
+    "What is open: whether it is lost. Nobody here could say that yet."
 )
 
 
@@ -47,9 +56,10 @@ class ScriptedModel:
         """Answer *request*, whichever agent it comes from."""
         named = re.match(r"You are (\w+)\.", request.system)
         caller = named[1] if named else "?"
-        content, hands_to = self._say(caller, request)
-        calls = (ToolCallReply(f"transfer_to_{hands_to}"),) if hands_to else ()
-        sent, said = len(request.raw) // 4, max(1, len(content + hands_to) // 4)
+        content, asked = self._say(caller, request)
+        tool = asked if asked in request.tool_names else f"transfer_to_{asked}"
+        calls = (ToolCallReply(tool),) if asked else ()
+        sent, said = len(request.raw) // 4, max(1, len(content + asked) // 4)
         with self._lock:
             self.question = self.question or next(m["content"] for m in request.messages if m["role"] == "user")
             self.callers.append(caller)
@@ -64,8 +74,12 @@ class ScriptedModel:
         )
 
     def _say(self, caller: str, request: Request) -> tuple[str, str]:
-        """The words, and whom control is handed to."""
+        """The words, and the tool that is called or the agent that control is handed to."""
         stopped = STOPPED in request.last_text
+        if caller in READS:
+            tool, next_agent = READS[caller]
+            called = [call["name"] for message in request.messages for call in message.get("tool_calls", ())]
+            return (PARCEL_CONCLUSION, "") if stopped else ("", next_agent if tool in called else tool)
         if caller in HANDS_ON:
             return (CONCLUSION, "") if stopped else (HANDS_ON[caller][1], HANDS_ON[caller][0])
         if caller == "checker":

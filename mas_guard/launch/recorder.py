@@ -20,7 +20,6 @@ _SETTINGS = {
     "repetition": "MAS_GUARD_REPETITION__STOP",
     "handoff": "[agents.NAME] targets",
     "ownership": "MAS_GUARD_OWNER",
-    "turns": "Runner.run(..., max_turns=...)",
 }
 
 

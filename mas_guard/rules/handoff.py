@@ -41,12 +41,13 @@ class HandoffRule:
     @staticmethod
     def _block(handoff: Handoff, wrong: list[str], right: list[str], why: str) -> Verdict:
         names, choices = ", ".join(wrong), ", ".join(right) or "nobody"
+        told = f": {handoff.details}" if handoff.details else ""
         return Verdict(
             "deny",
             RULE,
             "block",
             f"{handoff.source} -> {names}: the target {why}. It may hand on to: {choices}. "
             f"Change the transfer, or [agents.{handoff.source}] targets.",
-            message=f"not transferred: {names} {why}. You can transfer to: {choices}. Go on with the task otherwise.",
+            message=f"not transferred: {names} {why}{told}. You can transfer to: {choices}. Go on with the task otherwise.",
             figures={"target": names, "problem": why},
         )

@@ -127,7 +127,8 @@ class RepetitionRule:
     @hookimpl
     def mas_guard_before_handoff(self, handoff: Handoff, run: Any) -> Verdict | None:
         """Judge a handoff by how often its equals were asked for since its source last learned something new."""
-        if not handoff.content or handoff.kind != "transfer":
+        refused = bool(handoff.problems) or not _all_known(handoff)
+        if not (handoff.content or refused):
             return None
         with run.lock:
             history = run.rule_state.setdefault(RULE, _History())
@@ -135,10 +136,10 @@ class RepetitionRule:
             progress = history.progress.get(handoff.source, 0)
             times = 1 if progress > entry.progress else entry.times + 1
             entry.times, entry.progress = times, progress
-        return self._handoff_verdict(handoff, times, run)
+        return self._handoff_verdict(handoff, times, refused, run)
 
     @staticmethod
-    def _handoff_verdict(handoff: Handoff, times: int, run: Any) -> Verdict | None:
+    def _handoff_verdict(handoff: Handoff, times: int, refused: bool, run: Any) -> Verdict | None:
         limits = run.policy.repetition
         targets = ", ".join(handoff.targets)
         route = f"{handoff.source} -> {targets}"
@@ -147,8 +148,9 @@ class RepetitionRule:
         if limits.stop is not None and times >= limits.stop:
             reason = f"Run {run.id}: {what}; the limit is {limits.stop} (MAS_GUARD_REPETITION__STOP). Change the task."
             error = RepetitionDetected(reason, evidence=figures)
-            return Verdict("deny", RULE, "stop", reason, "", error, figures)
-        if handoff.problems:
+            message = "not transferred: the same was handed over too often, and this run ends"
+            return Verdict("deny", RULE, "stop", reason, message, error, figures)
+        if refused:
             return None  # it is refused for those, with a better reason
         if limits.block is not None and times >= limits.block:
             message = (
@@ -204,6 +206,10 @@ class RepetitionRule:
             )
             return Verdict("deny", RULE, "redirect", f"{what}; allow it with {setting}.", message, None, figures)
         return None
+
+
+def _all_known(handoff: Handoff) -> bool:
+    return handoff.known_targets is None or handoff.known_targets.issuperset(handoff.targets)
 
 
 _written = json.JSONEncoder(sort_keys=True, default=str).encode

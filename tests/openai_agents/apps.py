@@ -62,6 +62,72 @@ def with_helper(url: str, api: str = "chat", helper: Agent[Any] | None = None) -
     return Agent[Any](name="front", instructions="You ask.", model=chat, tools=[ask])
 
 
+def run_in_tool(worker: Agent[Any], **options: Any) -> Any:
+    """A tool that runs another agent."""
+
+    @function_tool(**options)
+    async def ask(input: str) -> str:
+        """Ask the helper."""
+        return str((await Runner.run(worker, input)).final_output)
+
+    return ask
+
+
+def run_in_tool_without_error_function(worker: Agent[Any]) -> Any:
+    """Its errors are the run's."""
+    return run_in_tool(worker, failure_error_function=None)
+
+
+def run_in_tool_that_swallows_everything(worker: Agent[Any]) -> Any:
+    """No error leaves it."""
+
+    @function_tool
+    async def ask(input: str) -> str:
+        """Ask the helper."""
+        try:
+            return str((await Runner.run(worker, input)).final_output)
+        except BaseException:
+            return "all is well"
+
+    return ask
+
+
+def streamed_run_in_tool(worker: Agent[Any]) -> Any:
+    """The other agent's run is streamed."""
+
+    @function_tool
+    async def ask(input: str) -> str:
+        """Ask the helper."""
+        return str((await run_in("run_streamed", worker, input)).final_output)
+
+    return ask
+
+
+def run_in_a_thread_of_a_tool(worker: Agent[Any]) -> Any:
+    """The SDK puts synchronous tools on threads."""
+
+    @function_tool
+    def ask(input: str) -> str:
+        """Ask the helper."""
+        try:
+            return str(Runner.run_sync(worker, input).final_output)
+        except Exception:
+            return "all is well"
+
+    return ask
+
+
+def agent_as_tool(worker: Agent[Any]) -> Any:
+    """As the SDK makes it."""
+    return worker.as_tool("ask", "Ask the helper.")
+
+
+TOOLS_THAT_RUN_AN_AGENT = (
+    run_in_tool, run_in_tool_without_error_function, run_in_tool_that_swallows_everything, streamed_run_in_tool,
+    run_in_a_thread_of_a_tool, agent_as_tool,
+)  # fmt: skip
+
+
 async def run_in(way: str, agent: Any, task: Any, **options: Any) -> Any:
     """Run *agent* in one of the three ways; a streamed result is read to its end."""
     if way == "run_streamed":
@@ -74,6 +140,7 @@ async def run_in(way: str, agent: Any, task: Any, **options: Any) -> Any:
 
 
 __all__ = [
-    "APIS", "NAMES", "OWNER_ANSWER", "QUESTION", "WAYS", "RunConfig", "circle", "desk", "hand_on_for_ever", "model",
-    "run_in", "with_helper",
+    "APIS", "NAMES", "OWNER_ANSWER", "QUESTION", "TOOLS_THAT_RUN_AN_AGENT", "WAYS", "RunConfig", "agent_as_tool",
+    "circle", "desk", "hand_on_for_ever", "model", "run_in", "run_in_tool", "run_in_tool_that_swallows_everything",
+    "with_helper",
 ]  # fmt: skip
