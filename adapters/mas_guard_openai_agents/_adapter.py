@@ -78,8 +78,11 @@ class OpenAIAgentsAdapter(Adapter):
 
         _agents.check_owner(app, policy)
         before = self.marks.get(app)
-        # Wrapped again, an agent keeps its first limits where they are narrower.
-        self.marks.put(app, Mark(before.policy.narrowed_by(policy) if before is not None else policy))
+        # Wrapped again, an agent keeps what it was told first: its limits where they are narrower, and its options.
+        if before is None:
+            self.marks.put(app, Mark(policy))
+        else:
+            self.marks.put(app, Mark(before.policy.narrowed_by(policy), before.options, before.reached))
         return app
 
     def options_of(self, app: Any) -> dict[str, Any] | None:

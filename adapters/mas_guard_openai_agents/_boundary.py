@@ -12,29 +12,25 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from agents.exceptions import MaxTurnsExceeded
-from agents.run_config import DEFAULT_MAX_TURNS
-from agents.run_state import RunState
 
 from mas_guard.adapter import (
     CallOutcome,
     GuardStopped,
-    Run,
     current_run,
     current_step,
     drive_async,
-    inner_app_scope,
     last_outcome,
     results,
     run_flow,
     unguarded,
 )
-from mas_guard_openai_agents._frame import Frame, current_frame, runs_of_results, states
-from mas_guard_openai_agents._signals import StopSignal
+from mas_guard_openai_agents._frame import Frame, current_frame, runs_of_results
+from mas_guard_openai_agents._opening import frame_for, with_room
 from mas_guard_openai_agents._tool import stops_within
 from mas_guard_openai_agents._turns import Turns
 
 if TYPE_CHECKING:
-    from mas_guard_openai_agents._adapter import Mark, OpenAIAgentsAdapter
+    from mas_guard_openai_agents._adapter import OpenAIAgentsAdapter
 
 Make = Callable[..., Any]
 
@@ -47,10 +43,10 @@ def make_run(adapter: OpenAIAgentsAdapter, original: Make) -> Make:
 
     @functools.wraps(original)
     async def run(self: Any, starting_agent: Any, input: Any, **keywords: Any) -> Any:
-        frame = _frame(adapter, starting_agent, input, keywords)
+        frame = frame_for(adapter, starting_agent, input, keywords)
         if frame is None:
             return await original(self, starting_agent, input, **keywords)
-        keywords = _with_room(frame, input, keywords)
+        keywords = with_room(frame, input, keywords)
         return await _guarded(adapter, frame, lambda: original(self, starting_agent, input, **keywords))
 
     return run
@@ -78,10 +74,10 @@ def make_run_streamed(adapter: OpenAIAgentsAdapter, original: Make) -> Make:
 
     @functools.wraps(original)
     def run_streamed(self: Any, starting_agent: Any, input: Any, **keywords: Any) -> Any:
-        frame = _frame(adapter, starting_agent, input, keywords)
+        frame = frame_for(adapter, starting_agent, input, keywords)
         if frame is None:
             return original(self, starting_agent, input, **keywords)
-        keywords = _with_room(frame, input, keywords)
+        keywords = with_room(frame, input, keywords)
         entering: tuple[tuple[ContextVar[Any], Any], ...] = (
             (current_run, frame.run),
             (current_frame, frame),
@@ -224,98 +220,6 @@ async def _joined(frame: Frame, send: Callable[[], Awaitable[Any]]) -> Any:
         for variable, token in tokens:
             variable.reset(token)
         frame.end()
-
-
-def _frame(adapter: OpenAIAgentsAdapter, agent: Any, input: Any, keywords: dict[str, Any]) -> Frame | None:
-    """The frame of the run that begins here, opened or joined; `None` where it is not guarded."""
-    if not hasattr(agent, "handoffs"):
-        return None
-    outer = current_run.get()
-    found = adapter.mark_of(agent)
-    if outer is not None:
-        frame = _join(outer, agent, adapter.marks.get(agent))
-        _note_options(frame, keywords)
-        return frame
-    if found is None:
-        if adapter.marks:
-            adapter.guard.unwrapped_app(f"Agents SDK agent {agent.name!r}")
-        return None
-    entry, mark = found
-    run = adapter.guard.open_run(
-        mark.policy,
-        name=entry.name,
-        thread=_thread(keywords),
-        tenant=mark.options.get("tenant"),
-    )
-    run.signals.add(StopSignal)
-    frame = Frame(run, entry, mark, agent, root=True)
-    frame.opened = True
-    frame.items = (input._original_input if isinstance(input, RunState) else input, [])
-    frame.own()
-    frame.meet(agent)
-    if isinstance(input, RunState):
-        _resume(frame, input)
-    _note_options(frame, keywords)
-    return frame
-
-
-def _note_options(frame: Frame, keywords: dict[str, Any]) -> None:
-    """What the app's own options for the run mean for the guard."""
-    config = keywords.get("run_config")
-    options = config if isinstance(config, dict) else getattr(config, "__dict__", {})
-    frame.answers_unknown_tools = options.get("tool_not_found_behavior") == "return_error_to_model"
-    if options.get("sandbox") is not None:
-        frame.unguarded = "what agents do in their sandbox is not counted or checked"
-
-
-def _thread(keywords: dict[str, Any]) -> str:
-    """The session's or the conversation's id, where there is one yet."""
-    try:
-        found = getattr(keywords.get("session"), "session_id", None) or keywords.get("conversation_id")
-    except Exception:  # a session that has its id only once it was written to
-        return ""
-    return str(found or "")
-
-
-def _join(run: Run, agent: Any, mark: Mark | None) -> Frame:
-    run.signals.add(StopSignal)
-    frame = Frame(run, agent, mark, agent, root=False)
-    if frame.outer is not None and frame.outer.run is run:
-        run.agents.add(frame.outer.agent)  # whoever has another agent run asks a model through it
-    # A run that another boundary opened and that nobody owns yet, or an agent of this tree: the owner is in here.
-    if "openai_agents" not in run.adapter_state and (not run.owner or frame.owner() is not None):
-        run.adapter_state["openai_agents"] = frame
-        frame.root = True
-        frame.own()
-    if mark is not None:
-        frame.outer = inner_app_scope(run, frame.outer, agent.name, mark.policy)
-    return frame
-
-
-def _resume(frame: Frame, state: RunState[Any]) -> None:
-    run, saved = frame.run, states.get(state)
-    if saved is None or saved["mode"] != run.policy.mode or run.policy.resume == "new_run":
-        return
-    # An approval decides about the run's own work; only what the user adds to it is a human's input.
-    run.adopt(saved, human_input=bool(getattr(state, "_pending_input", None)))
-    frame.start_is_resumed = True
-
-
-def _with_room(frame: Frame, input: Any, keywords: dict[str, Any]) -> dict[str, Any]:
-    """Make room for the owner's concluding turn where `max_turns` may end the run before anything else does."""
-    run, policy = frame.run, frame.run.policy
-    resumed = isinstance(input, RunState)
-    limit = input._max_turns if resumed else keywords.get("max_turns", DEFAULT_MAX_TURNS)
-    if not frame.root or policy.mode != "enforce" or limit is None or isinstance(limit, Turns):
-        return keywords
-    turns = Turns(limit, lambda: run.stop is not None and run.stop.phase != "latched")
-    handled = (keywords.get("error_handlers") or {}).get("max_turns") is not None
-    if policy.rule_mode("turns") == "enforce" and policy.on_limit[0] == "owner" and not handled:
-        frame.turns = turns
-    if resumed:
-        input._max_turns = turns
-        return keywords
-    return {**keywords, "max_turns": turns}
 
 
 def _clean(frame: Frame, result: Any) -> None:

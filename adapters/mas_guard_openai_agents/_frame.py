@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
+from types import SimpleNamespace
 from typing import Any
 
 from mas_guard.adapter import Run, StepScope, current_run, current_step
@@ -136,6 +137,10 @@ class Frame:
 
     def end(self) -> None:
         """Let go of the app's objects: a run is remembered for longer than they should live."""
+        # A thread that the run has started may keep this frame for as long as it lives.
+        self.entry = self.start = SimpleNamespace(name=self.entry.name, handoffs=(), tools=())
+        self.estimate = Estimate()
+        self.refused_input = None
         self.models.clear()
         self.agents.clear()
         self.handed_by.clear()

@@ -16,6 +16,7 @@ from agents.items import ItemHelpers, ToolCallOutputItem
 from agents.run_internal.run_steps import NextStepRunAgain, SingleStepResult
 from pydantic import TypeAdapter, ValidationError
 
+from mas_guard import GuardError
 from mas_guard.adapter import Answer, guard_handoff
 from mas_guard.adapter import Handoff as Crossing
 from mas_guard_openai_agents._agents import reachable
@@ -60,7 +61,13 @@ def make_execute(original: Make) -> Make:
         if frame is None:
             return await original(**keywords)
         source, asked = keywords["public_agent"], keywords["run_handoffs"][0]
-        answer = _ask(frame, source, asked, keywords["new_response"])
+        try:
+            answer = _ask(frame, source, asked, keywords["new_response"])
+        except GuardError:
+            raise
+        except Exception as error:  # the guard's own bug never breaks the app
+            frame.run.engine.plugins.errors.report("Judging a handoff of the Agents SDK", error)
+            answer = None
         if answer is not None:
             return _refused(answer, keywords)
         result = await original(**keywords)

@@ -22,7 +22,7 @@ from agents.run_internal.run_steps import (
 )
 from agents.usage import Usage
 
-from mas_guard import BudgetExceeded, TurnLimitExceeded
+from mas_guard import BudgetExceeded, GuardError, TurnLimitExceeded
 from mas_guard.adapter import GuardStopped, check_time, current_step
 from mas_guard_openai_agents._frame import Frame, active_frame
 from mas_guard_openai_agents._signals import TurnsSignal
@@ -41,7 +41,13 @@ def make_turn(original: Make) -> Make:
             return await original(*arguments, **keywords)
         bindings = keywords["bindings"] if "bindings" in keywords else arguments[1]
         agent = bindings.public_agent
-        in_step = current_step.set(frame.begin_turn(agent))
+        errors = frame.run.engine.plugins.errors
+        try:
+            step = frame.begin_turn(agent)
+        except Exception as error:  # the guard's own bug never breaks the app
+            errors.report("Beginning a turn of the Agents SDK", error)
+            return await original(*arguments, **keywords)
+        in_step = current_step.set(step)
         try:
             try:
                 result = await original(*arguments, **keywords)
@@ -53,7 +59,12 @@ def make_turn(original: Make) -> Make:
                 result = _empty(frame, NextStepRunAgain(), arguments, keywords)
         finally:
             current_step.reset(in_step)
-        _route(frame, agent, result)
+        try:
+            _route(frame, agent, result)
+        except GuardError:
+            raise
+        except Exception as error:
+            errors.report("Routing after a turn of the Agents SDK", error)
         return result
 
     return turn
