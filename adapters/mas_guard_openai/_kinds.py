@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 
@@ -39,9 +40,14 @@ _PAID = ("/images", "/audio", "/videos", "/batches", "/fine_tuning", "/threads",
 
 def kind_of(options: Any) -> Kind | None:
     """The kind of model call that a request is; `None` for every other request."""
-    if str(options.method).lower() != "post":
+    return _kind_at(str(options.method), str(options.url))
+
+
+@lru_cache(maxsize=256)
+def _kind_at(method: str, url: str) -> Kind | None:
+    if method.lower() != "post":
         return None
-    path = _path(options)
+    path = url.partition("?")[0].rstrip("/")
     return next((kind for kind in _KINDS if path.endswith(kind.path)), None)
 
 

@@ -58,6 +58,8 @@ def overheard(live: LiveCall, kind: Kind | None, options: Any, host: str) -> Sen
         return None
     try:
         body = _kinds.body_of(options)
+        if body.get("stream") is not True:
+            return None
         sent = Sent(live.run, kind, live.call, Overhearing(live.call), body, host)
         return sent if sent.ask_for_usage(options) else None
     except Exception as error:
@@ -69,16 +71,13 @@ def note_usage(live: LiveCall | None, reply: Any) -> None:
     """Keep what a whole reply says of its usage."""
     said = getattr(reply, "usage", None)
     if live is not None and said is not None and isinstance(live.call, ModelCall):
-        # Read field by field: a dump of the whole costs more than all else at this seam.
-        details = getattr(said, "prompt_tokens_details", None) or getattr(said, "input_tokens_details", None)
-        usage = usage_of(
-            {
-                "input_tokens": getattr(said, "input_tokens", getattr(said, "prompt_tokens", None)),
-                "output_tokens": getattr(said, "output_tokens", getattr(said, "completion_tokens", None)),
-                "input_tokens_details": {"cached_tokens": getattr(details, "cached_tokens", None) or 0},
-            }
-        )
-        _add(live.call, usage)
+        # Its fields as they stand: a dump of the whole, or asking for one that is not there, costs more than all else
+        # at this seam.
+        fields = dict(getattr(said, "__dict__", {}))
+        for name in ("prompt_tokens_details", "input_tokens_details"):
+            if fields.get(name) is not None:
+                fields[name] = {"cached_tokens": getattr(fields[name], "__dict__", {}).get("cached_tokens") or 0}
+        _add(live.call, usage_of(fields))
 
 
 def _add(call: ModelCall, usage: Usage) -> None:

@@ -76,7 +76,7 @@ class Frame:
         self.open_calls = OpenCalls()
         self.answers_unknown_tools = False
         self.unguarded = ""
-        self._others: bool | None = None
+        self._others: tuple[Any, bool] | None = None
 
     def own(self) -> None:
         """Take the run over: its owner is the wrapped or entry agent where nobody else was named."""
@@ -99,20 +99,20 @@ class Frame:
         )
 
     def has_others(self) -> bool:
-        """True where the run has other agents than its owner. Once it has, it has; else each turn looks anew."""
+        """True where the run has other agents than its owner; looked up anew where the entry agent was given more."""
         name, agents = self.run.owner, self.run.agents
         if len(agents) > 1 or (agents and name not in agents):
             return True
-        if self._others is None:
-            self._others = any(agent.name != name for start in (self.entry, self.start) for agent in reachable(start))
-        return self._others
+        shape = len(self.entry.handoffs), len(self.entry.tools), name
+        if self._others is None or self._others[0] != shape:
+            found = any(agent.name != name for start in (self.entry, self.start) for agent in reachable(start))
+            self._others = shape, found
+        return self._others[1]
 
     def begin_turn(self, agent: Any) -> StepScope:
         """The activation that *agent*'s turn is part of."""
         run, scope = self.run, self.scope
         name = agent.name
-        if not self._others:
-            self._others = None
         concluding = run.stop is not None and run.stop.phase == "concluding"
         if (
             scope is not None
