@@ -38,6 +38,14 @@ class LiveCall:
 
 
 live_call: ContextVar[LiveCall | None] = ContextVar("mas_guard_call", default=None)
+stops_within: ContextVar[list[GuardStopped] | None] = ContextVar("mas_guard_stops_within", default=None)
+
+
+def ended_within(stop: GuardStopped) -> None:
+    """An inner run was ended by *stop*: the tool call that it is part of has failed, whatever its code makes of that."""
+    told = stops_within.get()
+    if told is not None:
+        told.append(stop)
 
 
 def call_flow(run: Run, call: Call) -> Flow:

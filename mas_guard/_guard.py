@@ -99,7 +99,9 @@ class Guard:
         self._arm_companions()
         thread_patches.apply()
         wrapped: App = adapter.wrap(app, self, chosen)
-        self._options_of(wrapped).update(options)
+        kept = adapter.options_of(wrapped)
+        if kept is not None:
+            kept.update(options)
         return wrapped
 
     def _arm_companions(self) -> None:
@@ -201,13 +203,6 @@ class Guard:
     def armed(self) -> Mapping[str, Adapter]:
         """The adapters whose seams are in."""
         return self._armed
-
-    def _options_of(self, app: Any) -> dict[str, Any]:
-        for adapter in self._armed.values():
-            options = adapter.options_of(app)
-            if options is not None:
-                return options
-        return {}
 
     # -- runs --------------------------------------------------------------------------------------
 

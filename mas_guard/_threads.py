@@ -45,12 +45,20 @@ def _make_submit(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _make_start(original: Callable[..., Any]) -> Callable[..., Any]:
     def start(self: threading.Thread) -> Any:
-        if current_run.get() is not None or current_groups.get():
+        if (current_run.get() is not None or current_groups.get()) and not _serves_others(self):
             self.run = _carrying(self.run)  # type: ignore[method-assign]
         return original(self)
 
     start.__wrapped__ = original  # type: ignore[attr-defined]
     return start
+
+
+def _serves_others(thread: threading.Thread) -> bool:
+    """True for a worker of a pool: it outlives the run that happened to start it, and each of its jobs brings its own."""
+    target = getattr(thread, "_target", None)
+    return getattr(target, "__module__", "") == "concurrent.futures.thread" or type(thread).__module__.startswith(
+        "anyio."
+    )
 
 
 thread_patches = PatchSet(

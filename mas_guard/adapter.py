@@ -24,10 +24,12 @@ from mas_guard._flow import (
     LiveCall,
     call_flow,
     check_time,
+    ended_within,
     handoff_flow,
     live_call,
     seconds_left,
     step_flow,
+    stops_within,
     was_cut_by_us,
 )
 from mas_guard._flow import attempt as count_attempt
@@ -84,6 +86,7 @@ __all__ = [
     "drive_stream_async",
     "current_run",
     "current_step",
+    "ended_within",
     "exact_counter",
     "finish",
     "guard_call",
@@ -105,6 +108,7 @@ __all__ = [
     "seconds_left",
     "unguarded",
     "step_flow",
+    "stops_within",
     "usage_of_error",
     "was_cut_by_us",
 ]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mas_guard.adapter import (
     Flow,
+    GuardStopped,
     Run,
     Scope,
     StepScope,
@@ -21,6 +22,7 @@ from mas_guard.adapter import (
     current_step,
     drive_stream,
     drive_stream_async,
+    ended_within,
     inner_app_scope,
     last_outcome,
     results,
@@ -278,6 +280,9 @@ def _joined(adapter: LangGraphAdapter, run: Run, pregel: Any, start: Callable[[]
                 chunk = next(stream)
             except StopIteration:
                 return
+            except GuardStopped as stop:
+                ended_within(stop)
+                raise
             finally:
                 current_step.reset(in_step)
                 current_frame.reset(in_frame)
@@ -306,6 +311,9 @@ async def _joined_async(
                 chunk = await anext(stream)
             except StopAsyncIteration:
                 return
+            except GuardStopped as stop:
+                ended_within(stop)
+                raise
             finally:
                 current_step.reset(in_step)
                 current_frame.reset(in_frame)

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from agents.exceptions import MaxTurnsExceeded
+from agents.run_internal.run_steps import QueueCompleteSentinel
 
 from mas_guard.adapter import (
     CallOutcome,
@@ -19,14 +20,15 @@ from mas_guard.adapter import (
     current_run,
     current_step,
     drive_async,
+    ended_within,
     last_outcome,
     results,
     run_flow,
+    stops_within,
     unguarded,
 )
-from mas_guard_openai_agents._frame import Frame, current_frame, runs_of_results
+from mas_guard_openai_agents._frame import Frame, current_frame, runs_of_results, states
 from mas_guard_openai_agents._opening import frame_for, with_room
-from mas_guard_openai_agents._tool import stops_within
 from mas_guard_openai_agents._turns import Turns
 
 if TYPE_CHECKING:
@@ -105,11 +107,20 @@ def make_start_streaming(adapter: OpenAIAgentsAdapter, original: Make) -> Make:
             return await original(*arguments, **keywords)
         _streaming.set(None)  # a run inside of this one has its own
 
-        async def loop() -> Any:
-            await original(*arguments, **keywords)
-            return keywords["streamed_result"]
+        result, begun = keywords["streamed_result"], False
 
-        await _guarded(adapter, frame, loop)
+        async def loop() -> Any:
+            nonlocal begun
+            begun = True
+            await original(*arguments, **keywords)
+            return result
+
+        try:
+            await _guarded(adapter, frame, loop)
+        finally:
+            if not begun:  # refused before it began: whoever reads the stream must not wait for ever
+                result.is_complete = True
+                result._event_queue.put_nowait(QueueCompleteSentinel())
         return None
 
     return start_streaming
@@ -136,7 +147,7 @@ async def _guarded(adapter: OpenAIAgentsAdapter, frame: Frame, start: Callable[[
     run = frame.run
 
     async def send() -> Any:
-        if run.stop is not None and frame.start_is_resumed:
+        if run.stop is not None and frame.resumed is not None:
             raise run.raised()  # resumed without a raised limit: nothing of it is carried out
         if frame.unguarded:
             unguarded(frame.unguarded)
@@ -174,6 +185,8 @@ async def _guarded(adapter: OpenAIAgentsAdapter, frame: Frame, start: Callable[[
         ended = _ended.get()
         if ended is not None and run.outcome is not None:
             ended.append(run.outcome)
+        if frame.resumed is not None:
+            states.put(frame.resumed, run.snapshot())  # the SDK goes on in the app's own object
         frame.end()
     if run.outcome is not None:
         results.remember(result, run.outcome)
@@ -204,7 +217,6 @@ async def _joined(frame: Frame, send: Callable[[], Awaitable[Any]]) -> Any:
     child = step.as_child() if step is not None and step is not around else nullcontext()
     entering: tuple[tuple[ContextVar[Any], Any], ...] = ((current_frame, frame), (current_step, step))
     tokens = [(variable, variable.set(value)) for variable, value in entering]
-    told = stops_within.get()
     try:
         with child:
             result = await send()
@@ -213,8 +225,7 @@ async def _joined(frame: Frame, send: Callable[[], Awaitable[Any]]) -> Any:
             raise frame.run.raised()  # it ends first; the outermost loop gives control to the owner
         return result
     except GuardStopped as error:
-        if told is not None:
-            told.append(error)
+        ended_within(error)
         raise
     finally:
         for variable, token in tokens:

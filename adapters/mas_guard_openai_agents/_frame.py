@@ -30,7 +30,8 @@ class Frame:
         run: The run it belongs to.
         entry: The wrapped agent, else the one it started at.
         opened: True where the run was opened for it; it joined another's otherwise.
-        start_is_resumed: True where it goes on from a `RunState`.
+        resumed: The `RunState` that it goes on from; `None` where it begins anew.
+        chains: True where the app has the SDK chain its replies, so that the provider keeps the history.
         root: True where a stopped run's control can return to the owner in this very loop: the outermost one.
         agents: Every agent seen, by name.
         answers_unknown_tools: True where the app has chosen that calls of unknown tools are answered by the SDK.
@@ -49,8 +50,8 @@ class Frame:
     """
 
     __slots__ = (
-        "_others", "agents", "answers_unknown_tools", "cut", "enabled", "entry", "estimate", "handed_by", "items", "mark", "models", "open_calls", "opened", "outer",
-        "placeholders", "refused_input", "root", "run", "scope", "start", "start_is_resumed", "turns", "unguarded",
+        "_others", "agents", "answers_unknown_tools", "chains", "cut", "enabled", "entry", "estimate", "handed_by", "items", "mark", "models", "open_calls", "opened", "outer",
+        "placeholders", "refused_input", "resumed", "root", "run", "scope", "start", "turns", "unguarded",
     )  # fmt: skip
 
     def __init__(self, run: Run, entry: Any, mark: Mark | None, start: Any, *, root: bool) -> None:
@@ -60,7 +61,8 @@ class Frame:
         self.start = start
         self.root = root
         self.opened = False
-        self.start_is_resumed = False
+        self.resumed: Any = None
+        self.chains = False
         self.agents: dict[str, Any] = {}
         self.scope: StepScope | None = None
         self.outer: StepScope | None = None if root else current_step.get()
@@ -140,8 +142,10 @@ class Frame:
         # A thread that the run has started may keep this frame for as long as it lives.
         self.entry = self.start = SimpleNamespace(name=self.entry.name, handoffs=(), tools=())
         self.estimate = Estimate()
-        self.refused_input = None
+        self.refused_input = self.resumed = None
         self.models.clear()
+        if self.run.adapter_state.get("openai_agents") is self:
+            del self.run.adapter_state["openai_agents"]  # the next runner in the same run may go back to its owner
         self.agents.clear()
         self.handed_by.clear()
         self.placeholders.clear()

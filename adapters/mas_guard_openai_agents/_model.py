@@ -94,7 +94,9 @@ class GuardedModel(wrapt.ObjectProxy[Any]):
             return read_output(frame.run, call, reply.output, usage)
 
         try:
-            reply = await guard_call_async(frame.run, call, lambda: model.get_response(**request.changed(call)), read)
+            reply = await guard_call_async(
+                frame.run, call, lambda: model.get_response(**request.changed(call, chained=frame.chains)), read
+            )
             _note_cut(frame, call, usage_of(reply.usage))
             return reply
         except GuardStopped:
@@ -115,7 +117,9 @@ class GuardedModel(wrapt.ObjectProxy[Any]):
                 yield event
             return
         reply = StreamedReply(frame, call, request)
-        events = guard_stream_async(frame.run, call, lambda: model.stream_response(**request.changed(call)), reply)
+        events = guard_stream_async(
+            frame.run, call, lambda: model.stream_response(**request.changed(call, chained=frame.chains)), reply
+        )
         first_line: FirstLine[Any] = FirstLine()
         try:
             async for event in events:

@@ -9,6 +9,7 @@ from agents.run_state import RunState
 
 from mas_guard import GuardError
 from mas_guard.adapter import Run, current_run, inner_app_scope
+from mas_guard.types import UNITS
 from mas_guard_openai_agents._frame import Frame, states
 from mas_guard_openai_agents._signals import StopSignal
 from mas_guard_openai_agents._turns import Turns
@@ -64,6 +65,7 @@ def _note_options(frame: Frame, keywords: dict[str, Any]) -> None:
     """What the app's own options for the run mean for the guard."""
     config = keywords.get("run_config")
     options = config if isinstance(config, dict) else getattr(config, "__dict__", {})
+    frame.chains = bool(keywords.get("auto_previous_response_id"))
     frame.answers_unknown_tools = options.get("tool_not_found_behavior") == "return_error_to_model"
     if options.get("sandbox") is not None:
         frame.unguarded = "what agents do in their sandbox is not counted or checked"
@@ -95,11 +97,32 @@ def _join(run: Run, agent: Any, mark: Mark | None) -> Frame:
 
 def _resume(frame: Frame, state: RunState[Any]) -> None:
     run, saved = frame.run, states.get(state)
-    if saved is None or saved["mode"] != run.policy.mode or run.policy.resume == "new_run":
+    if saved is None or run.policy.resume == "new_run":
         return
+    if not _is_whole(saved):
+        run.note("the state's record of its run could not be read: this is a run of its own, with new limits")
+        return
+    if saved["mode"] != run.policy.mode:
+        return  # what was only observed never counts against a run that is enforced
     # An approval decides about the run's own work; only what the user adds to it is a human's input.
     run.adopt(saved, human_input=bool(getattr(state, "_pending_input", None)))
-    frame.start_is_resumed = True
+    frame.resumed = state
+
+
+def _is_whole(saved: dict[str, Any]) -> bool:
+    """True where a record has what a run goes on from, of the kinds that it was written with."""
+    spent, stop = saved.get("spent"), saved.get("stop")
+    return (
+        isinstance(saved.get("id"), str)
+        and saved.get("mode") in ("enforce", "observe")
+        and isinstance(saved.get("hops"), int)
+        and isinstance(saved.get("elapsed"), int | float)
+        and isinstance(spent, list)
+        and len(spent) == len(UNITS)
+        and all(isinstance(amount, int) for amount in spent)
+        and all(isinstance(saved.get(names), list) for names in ("path", "agents"))
+        and (stop is None or (isinstance(stop, dict) and {"rule", "message", "kind"} <= stop.keys()))
+    )
 
 
 def with_room(frame: Frame, input: Any, keywords: dict[str, Any]) -> dict[str, Any]:

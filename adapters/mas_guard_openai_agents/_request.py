@@ -98,13 +98,14 @@ class Request:
             return None
         return Estimate(count).bound(self["system_instructions"], self["input"], tools, self["output_schema"]) + unseen
 
-    def changed(self, call: ModelCall) -> dict[str, Any]:
-        """The arguments to send: as the app gave them, but for the guard's notes, cap, and tool choice."""
+    def changed(self, call: ModelCall, *, chained: bool) -> dict[str, Any]:
+        """The arguments to send: as the app gave them, but for the guard's notes, cap, and tool choice. *chained* is
+        True where the reply begins a history that the provider keeps."""
         if not (call.notes or call.concluding or call.output_cap is not None):
             return self.arguments
         changed = dict(self.arguments)
         if call.notes:
-            if self.held_by_provider:
+            if chained or self.held_by_provider:
                 # What stands in the input would stay in the history that the provider keeps.
                 given = self["system_instructions"]
                 changed["system_instructions"] = "\n\n".join([*filter(None, [given]), *call.notes])

@@ -9,19 +9,25 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable
-from contextvars import ContextVar
 from typing import Any
 
 from agents.tool import _FunctionToolInvocationResult
 
-from mas_guard.adapter import Answer, CallOutcome, GuardStopped, ToolCall, current_run, current_step, guard_call_async
+from mas_guard.adapter import (
+    Answer,
+    CallOutcome,
+    GuardStopped,
+    ToolCall,
+    current_run,
+    current_step,
+    guard_call_async,
+    stops_within,
+)
 from mas_guard_openai_agents._frame import active_frame
 
 Make = Callable[..., Any]
 
 ENDED = "limit reached before it had a result"
-
-stops_within: ContextVar[list[GuardStopped] | None] = ContextVar("mas_guard_openai_agents_stops", default=None)
 
 
 def make_invoke(original: Make) -> Make:

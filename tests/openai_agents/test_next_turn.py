@@ -116,10 +116,11 @@ class Talk:
             return list(await self.session.get_items())
         if self.kept == "list":
             return list(self.second.to_input_list())
+        requests = [r for r in self.stage.server.requests[self.before :] if r.index not in self.play.broken_off]
+        if self.kept == "previous":
+            requests = chained(requests)
         sent: list[Any] = []
-        for request in self.stage.server.requests[self.before :]:
-            if request.index in self.play.broken_off:
-                continue
+        for request in requests:
             items = request.body["input"]
             sent += [{"role": "user", "content": items}] if isinstance(items, str) else items
         return sent
@@ -130,6 +131,15 @@ class Talk:
             self.session.close()
 
 
+def chained(requests: list[Request]) -> list[Request]:
+    """Those that led to the last one; a reply that the app never saw leads nowhere."""
+    by_reply = {f"resp_{request.index}": request for request in requests}
+    chain = [requests[-1]]
+    while previous := chain[0].body.get("previous_response_id"):
+        chain.insert(0, by_reply[previous])
+    return chain
+
+
 def check(talk: Talk, history: list[Any]) -> None:
     """The conversation is one that the provider takes, and holds what the first turn has learned."""
     play, (first, second) = talk.play, talk.outcomes
@@ -137,7 +147,8 @@ def check(talk: Talk, history: list[Any]) -> None:
     assert first.run_id != second.run_id
     assert not any("[mas-guard]" in str(item) for item in history), "what the guard told a model is in the history"
     said = [item["content"] for item in history if item.get("role") == "user"]
-    assert said == [QUESTION, NEXT]
+    reached = any(request.index not in play.broken_off for request in talk.first_requests())
+    assert said == ([QUESTION, NEXT] if reached or talk.kept not in HELD else [NEXT])
     outputs = [item for item in history if item.get("type") == "function_call_output"]
     answered = [item["call_id"] for item in outputs]
     assert len(answered) == len(set(answered)), "a call was answered twice"
@@ -294,6 +305,25 @@ def test_tools_that_are_cut_at_the_deadline_are_answered_and_finished_ones_keep_
     results = [item["output"] for item in history if item.get("type") == "function_call_output"]
     assert ["nothing found" in result for result in results] == [True, True, True, False]
     assert "before it had a result" in results[3]
+
+
+@pytest.mark.parametrize("way", ["run", "run_streamed"])
+def test_a_conclusion_that_begins_a_chain_of_replies_leaves_no_brief_in_it(stage: Stage, way: str) -> None:
+    talk = Talk(stage, Play(Where("before model", 1), ()), way=way, kept="previous", on_limit="owner,abort")
+
+    async def both() -> None:
+        first = await run(way, talk.agent, QUESTION, auto_previous_response_id=True)
+        talk.play.over = True
+        await run(way, talk.agent, NEXT, previous_response_id=first.last_response_id)
+
+    try:
+        stage.play(both())
+        concluding, following = stage.server.requests[talk.before :]
+    finally:
+        talk.close()
+    assert following.body["previous_response_id"] == f"resp_{concluding.index}"
+    assert "[mas-guard]" not in str(concluding.body["input"])
+    assert "[mas-guard]" in concluding.body["instructions"]
 
 
 @pytest.mark.parametrize("mode", ["immediate", "after_turn"])

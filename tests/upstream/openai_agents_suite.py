@@ -33,6 +33,8 @@ REPOSITORY_TESTS = (
     "test_run_state_compatibility_corpus.py", "test_update_rclone_pin.py",
 )  # fmt: skip
 
+ADAPTER = "openai-agents"
+
 KNOWN: dict[str, str] = {}
 """Tests that differ when guarded, each with its reason."""
 
@@ -65,7 +67,7 @@ def suite(name: str, folder: Path, source: Path) -> Suite:
     ignored = [f"--ignore=tests/{place}" for place in REPOSITORY_TESTS]
     return Suite(
         title=f"openai-agents-{name} ({VERSIONS[name]})",
-        adapter="openai_agents",
+        adapter=ADAPTER,
         python=python_of(folder),
         folder=source,
         arguments=("-m", "not serial", *ignored),
@@ -86,7 +88,9 @@ def main() -> int:
         if "examples" not in wanted or "tests" in wanted:
             unexplained += suite(name, folder, source).compare()
         if "tests" not in wanted or "examples" in wanted:
-            unexplained += Examples(f"openai-agents-{name} examples", python_of(folder), source).compare()
+            unexplained += Examples(
+                f"openai-agents-{name} examples ({version})", ADAPTER, python_of(folder), source
+            ).compare()
         sys.stdout.flush()
     return 1 if unexplained else 0
 

@@ -16,6 +16,7 @@ WORK = ROOT / ".upstream"
 UV = ROOT / ".uv" / "bin" / "uv"
 
 LONGEST = 1800  # seconds for one run of one suite
+ATTEMPTS = 3  # how often a test must differ when it runs alone
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,13 @@ class Suite:
     import_paths: tuple[Path, ...] = ()
     known: Mapping[str, str] = field(default_factory=dict)
 
-    def outcomes(self, *tests: str, guarded: bool) -> Outcomes:
-        """Run the suite, or *tests* of it."""
+    def outcomes(self, *tests: str, guarded: bool, workers: int = 2) -> Outcomes:
+        """Run the suite, or *tests* of it; 0 workers run it in pytest's own process."""
         paths = (*self.import_paths, ROOT / "tests" / "upstream")
         environment = unguarded_environment() | dict(self.variables) | {"PYTHONPATH": os.pathsep.join(map(str, paths))}
         plugin = ["-p", "instrumented"] if guarded else []
         finished = subprocess.run(
-            [self.python, "-m", "pytest", *plugin, "-q", "-n", "2", "--tb=no", "-rfE", "-p", "no:cacheprovider",
+            [self.python, "-m", "pytest", *plugin, "-q", "-n", str(workers), "--tb=no", "-rfE", "-p", "no:cacheprovider",
              "-o", "addopts=", *self.arguments, *(tests or ("tests",))],
             cwd=self.folder, env=environment, text=True, capture_output=True, check=False, timeout=LONGEST,
         )  # fmt: skip
@@ -70,9 +71,11 @@ class Suite:
 
     def compare(self) -> int:
         """Print both closing lines and every difference; returns how many are not explained."""
+        print(self.title, flush=True)
         bare = self.outcomes(guarded=False)
+        print(f"  bare     {bare.closing}", flush=True)
         guarded = self.outcomes(guarded=True)
-        print(f"{self.title}\n  bare     {bare.closing}\n  guarded  {guarded.closing}\n  {guarded.guard}")
+        print(f"  guarded  {guarded.closing}\n  {guarded.guard}", flush=True)
         unexplained = 0
         if not re.search(rf"\b{self.adapter} \d", guarded.guard):
             print(f"  NOT ARMED  {self.adapter}")
@@ -89,22 +92,25 @@ class Suite:
         return unexplained
 
     def _differing_alone(self, tests: list[str]) -> list[str]:
-        """Those of *tests* that still fail guarded, and pass bare, without the rest of the suite.
+        """Those of *tests* that fail guarded each time, and pass bare, without the rest of the suite.
 
         Some tests hold wall-clock bounds, which a busy machine breaks: a difference must show alone as well.
         """
-        if not tests:
+        left = tests
+        for _ in range(ATTEMPTS):
+            if left:
+                again = self.outcomes(*left, guarded=True, workers=0)
+                if again.closing == "no result":
+                    return tests
+                left = [test for test in left if test in again.failed]
+        for test in set(tests) - set(left):
+            print(f"  passes alone  {test}")
+        if not left:
             return []
-        guarded = self.outcomes(*tests, guarded=True)
-        if guarded.closing == "no result":
-            return tests
-        bare = self.outcomes(*tests, guarded=False)
-        for test in tests:
-            if test not in guarded.failed:
-                print(f"  passes alone  {test}")
-            elif test in bare.failed:
-                print(f"  fails alone bare as well  {test}")
-        return sorted(guarded.failed - bare.failed)
+        bare = self.outcomes(*left, guarded=False, workers=0)
+        for test in bare.failed & set(left):
+            print(f"  fails alone bare as well  {test}")
+        return [test for test in left if test not in bare.failed]
 
 
 def run(*command: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
