@@ -174,7 +174,7 @@ class Handoff:
             comparison, size and hash; recorded as it is only where `CAPTURE_CONTENT` is on.
         problems: What keeps it from being carried out, in words that a model can use: a disabled target, input that
             is not what the handoff takes.
-        details: What the model is told of the problems beside; it may repeat content, so it is not recorded.
+        details: What is wrong with the input, for the model alone: it may repeat content, so it is not recorded.
     """
 
     source: str

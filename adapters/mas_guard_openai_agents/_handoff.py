@@ -173,7 +173,7 @@ def _problem(handoff: Any, arguments: str) -> tuple[str, str]:
     except ValidationError as error:
         found = error.errors(include_url=False, include_input=False, include_context=False)[:SHOWN_PROBLEMS]
         told = [f"{'.'.join(map(str, problem['loc'])) or 'the input'}: {problem['msg']}" for problem in found]
-        return "takes other input", f"{'; '.join(told)}. Correct it and hand over again"
+        return "takes other input", "; ".join(told)
     except Exception:  # a validator of the app's own that fails otherwise: the SDK will say so
         return "", ""
     return "", ""

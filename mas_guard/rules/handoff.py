@@ -41,7 +41,7 @@ class HandoffRule:
     @staticmethod
     def _block(handoff: Handoff, wrong: list[str], right: list[str], why: str) -> Verdict:
         names, choices = ", ".join(wrong), ", ".join(right) or "nobody"
-        told = f": {handoff.details}" if handoff.details else ""
+        told = f" ({handoff.details}): correct it and hand over again" if handoff.details else ""
         return Verdict(
             "deny",
             RULE,

@@ -93,12 +93,9 @@ async def run_and_save(agent: Agent[Any], given: Any, path: Path, *, streamed: b
 async def main(url: str, path: str, *actions: str) -> None:
     """Carry *actions* out, one after the other, and print what came of each as a line of JSON."""
     set_tracing_disabled(True)
-    agent = refunds(url)
-    if "unguarded" not in actions:
-        agent = mas_guard.wrap(agent)
+    agent = mas_guard.wrap(refunds(url))
     for action in actions:
-        if action != "unguarded":
-            print(json.dumps(await act(agent, Path(path), action)), flush=True)
+        print(json.dumps(await act(agent, Path(path), action)), flush=True)
 
 
 if __name__ == "__main__":

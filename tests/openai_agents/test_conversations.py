@@ -226,6 +226,19 @@ async def test_a_tenant_is_asked_for_in_every_turn() -> None:
     assert [outcome.run.tenant for outcome in outcomes] == ["acme", "umbrella"]
 
 
+@pytest.mark.parametrize("way", ["run", "run_streamed"])
+async def test_a_turn_that_is_refused_before_it_begins_ends_at_once(way: str) -> None:
+    with ModelServer(lambda request: text("done")) as server:
+        agent = mas_guard.wrap(Agent[Any](name="wrapped", model=model(server.url)))
+        with mas_guard.group("nightly", model_calls=1) as group:
+            await run_in(way, agent, "message 1")
+            refused = asyncio.create_task(run_in(way, agent, "message 2"))
+            await asyncio.wait([refused], timeout=5)  # a stream that nothing is put into never ends
+        assert isinstance(refused.exception(), mas_guard.BudgetExceeded)
+        assert server.count == 1
+    assert [outcome.status for outcome in group.outcomes] == ["completed", "aborted"]
+
+
 async def test_a_callback_that_raises_changes_nothing() -> None:
     def fails(outcome: mas_guard.Outcome) -> None:
         raise ZeroDivisionError("a bug in the app")

@@ -35,7 +35,11 @@ REPOSITORY_TESTS = (
 
 ADAPTER = "openai-agents"
 
-KNOWN: dict[str, str] = {}
+KNOWN: dict[str, str] = {
+    "tests/test_hitl_error_scenarios.py::test_preserve_max_turns_when_resuming_from_runresult_state": (
+        "its model makes one call with one result eleven times over, which is what the repetition rule ends at the sixth"
+    ),
+}
 """Tests that differ when guarded, each with its reason."""
 
 
