@@ -1,10 +1,10 @@
 """What the adapter adds to a turn of the Agents SDK: a model call, a tool call and the loop around them, early and late
-in a long conversation.
+in a conversation.
 
 The model is scripted: a local server in a process of its own, which the real client talks to over HTTP; beside it, for
-the worst case, one that answers within the process and costs nothing itself. The tool notes the time, so that one run
-gives the cost of each of its turns. Rounds of the bare and the guarded app alternate; a figure is the mean of the
-fastest quarter in CPU time of this process.
+the worst case, a model that answers within the process and costs nothing itself. The tool notes the time, so that one
+run gives the cost of each of its turns. Blocks of bare and of guarded runs alternate, the first runs of a block only
+warm up, and a figure is the mean of the fastest quarter in CPU time of this process.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from typing import Any
 import mas_guard
 from benchmarks import fastest
 
-TURNS = 205
-ROUNDS = 8
-EARLY = range(3, 8)
-LATE = range(TURNS - 10, TURNS - 2)
+BLOCKS = 4
+SHORT, LONG = 12, 205  # turns of a run
+EARLY, LATE = slice(2, 9), slice(LONG - 12, LONG - 2)
 BOUNDS = {
     "Agents SDK over HTTP: added to turn 5": 0.06,
     "Agents SDK over HTTP: added to turn 200": 0.06,
     "Agents SDK over HTTP: share at turn 200 / share at turn 5": 1.0,
 }
 
-SERVER = f"""
+SERVER = """
 import sys
 from mas_guard.testing import ModelServer, call, text
 
 def script(request):
+    pages = int(next(message["content"] for message in request.messages if message["role"] == "user").split()[1])
     page = sum(message["role"] == "tool" for message in request.messages) + 1
-    return call("note", page=page) if page < {TURNS} else text("done")
+    return call("note", page=page) if page < pages else text("done")
 
 with ModelServer(script) as server:
     print(server.url, flush=True)
@@ -64,16 +64,13 @@ def model_in_process() -> Any:
     from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessage, ResponseOutputText
 
     class Scripted(Model):
-        def __init__(self) -> None:
-            self.number = 0
-
-        async def get_response(self, *arguments: Any, **keywords: Any) -> ModelResponse:
-            self.number = self.number % TURNS + 1
-            usage = Usage(requests=1, input_tokens=100 * self.number, output_tokens=20)
-            if self.number < TURNS:
-                arguments_text = f'{{"page": {self.number}}}'
+        async def get_response(self, *positional: Any, **keywords: Any) -> ModelResponse:
+            given = keywords["input"]
+            pages, page = int(given[0]["content"].split()[1]), len(given) // 2 + 1
+            usage = Usage(requests=1, input_tokens=100 * page, output_tokens=20)
+            if page < pages:
                 item: Any = ResponseFunctionToolCall(
-                    type="function_call", name="note", call_id=f"call_{self.number}", arguments=arguments_text
+                    type="function_call", name="note", call_id=f"call_{page}", arguments=f'{{"page": {page}}}'
                 )
             else:
                 part = ResponseOutputText(text="done", type="output_text", annotations=[])
@@ -82,38 +79,44 @@ def model_in_process() -> Any:
                 )
             return ModelResponse(output=[item], usage=usage, response_id=None)
 
-        def stream_response(self, *arguments: Any, **keywords: Any) -> Any:
+        def stream_response(self, *positional: Any, **keywords: Any) -> Any:
             raise NotImplementedError
 
     return Scripted()
 
 
-def costs(make_model: Callable[[], Any]) -> dict[str, float]:
-    """Seconds of CPU time of an early and a late turn, bare and guarded."""
+def block(make_model: Callable[[], Any], pages: int, window: slice, runs: int, *, guarded: bool) -> list[float]:
+    """Seconds of CPU time of the turns in *window* of all runs but the first third."""
     from agents import Runner
 
-    bare: list[list[float]] = []
-    guarded: list[list[float]] = []
-    for round in range(2 * ROUNDS):
-        times: list[float] = []
-        agent = app(make_model(), times)
-        mas_guard.uninstrument()
-        if round % 2:
-            mas_guard.wrap(agent, budget={"model_calls": 1000, "tool_calls": 1000})
-        gc.collect()
-        asyncio.run(Runner.run(agent, "Read all pages.", max_turns=None))
-        (guarded if round % 2 else bare).append([after - before for before, after in pairwise(times)])
+    times: list[float] = []
+    agent = app(make_model(), times)
     mas_guard.uninstrument()
+    if guarded:
+        mas_guard.wrap(agent, budget={"model_calls": 1000, "tool_calls": 1000})
+    found: list[float] = []
 
-    def cost(rounds: list[list[float]], window: range) -> float:
-        return fastest([seconds[turn] for seconds in rounds for turn in window])
+    async def go() -> None:
+        for number in range(runs):
+            times.clear()
+            gc.collect()
+            await Runner.run(agent, f"Read {pages} pages.", max_turns=None)
+            if number >= runs // 3:
+                found.extend([after - before for before, after in pairwise(times)][window])
 
-    return {
-        "bare 5": cost(bare, EARLY),
-        "bare 200": cost(bare, LATE),
-        "guarded 5": cost(guarded, EARLY),
-        "guarded 200": cost(guarded, LATE),
-    }
+    asyncio.run(go())
+    mas_guard.uninstrument()
+    return found
+
+
+def costs(make_model: Callable[[], Any], pages: int, window: slice, runs: int) -> tuple[float, float]:
+    """Seconds of a bare turn, and what a guarded one takes more, as a share."""
+    bare: list[float] = []
+    guarded: list[float] = []
+    for _ in range(BLOCKS):
+        bare += block(make_model, pages, window, runs, guarded=False)
+        guarded += block(make_model, pages, window, runs, guarded=True)
+    return fastest(bare), fastest(guarded) / fastest(bare) - 1
 
 
 def measure() -> dict[str, float]:
@@ -125,18 +128,23 @@ def measure() -> dict[str, float]:
     assert server.stdout is not None and server.stdin is not None
     try:
         url = server.stdout.readline().strip()
-        http = costs(lambda: OpenAIChatCompletionsModel("gpt-4o-mini", AsyncOpenAI(base_url=url, api_key="unused")))
+
+        def over_http() -> Any:
+            return OpenAIChatCompletionsModel("gpt-4o-mini", AsyncOpenAI(base_url=url, api_key="unused"))
+
+        early, early_share = costs(over_http, SHORT, EARLY, 15)
+        _, late_share = costs(over_http, LONG, LATE, 3)
     finally:
         server.stdin.close()
         server.wait()
-    within = costs(model_in_process)
-    early, late = (http[f"guarded {turn}"] / http[f"bare {turn}"] - 1 for turn in (5, 200))
+    within, within_share = costs(model_in_process, SHORT, EARLY, 15)
+    _, within_late_share = costs(model_in_process, LONG, LATE, 3)
     return {
-        "Agents SDK over HTTP: added to turn 5": early,
-        "Agents SDK over HTTP: added to turn 200": late,
-        "Agents SDK over HTTP: share at turn 200 / share at turn 5": late / early,
-        "Agents SDK over HTTP: turn 5 bare, microseconds": http["bare 5"] * 1e6,
-        "Agents SDK, model in the process: added to turn 5": within["guarded 5"] / within["bare 5"] - 1,
-        "Agents SDK, model in the process: added to turn 200": within["guarded 200"] / within["bare 200"] - 1,
-        "Agents SDK, model in the process: turn 5 bare, microseconds": within["bare 5"] * 1e6,
+        "Agents SDK over HTTP: added to turn 5": early_share,
+        "Agents SDK over HTTP: added to turn 200": late_share,
+        "Agents SDK over HTTP: share at turn 200 / share at turn 5": late_share / early_share,
+        "Agents SDK over HTTP: turn 5 bare, microseconds": early * 1e6,
+        "Agents SDK, model in the process: added to turn 5": within_share,
+        "Agents SDK, model in the process: added to turn 200": within_late_share,
+        "Agents SDK, model in the process: turn 5 bare, microseconds": within * 1e6,
     }

@@ -121,8 +121,12 @@ class GuardedModel(wrapt.ObjectProxy[Any]):
             frame.run, call, lambda: model.stream_response(**request.changed(call, chained=frame.chains)), reply
         )
         first_line: FirstLine[Any] = FirstLine()
+        ending: list[Any] = []
         try:
             async for event in events:
+                if ending or field(event, "type") in ENDS:
+                    ending.append(event)  # shown once the call is settled: whoever reads may stop there
+                    continue
                 if not call.concluding:
                     yield event
                     continue
@@ -138,7 +142,7 @@ class GuardedModel(wrapt.ObjectProxy[Any]):
         finally:
             _note_cut(frame, call, reply.usage)
             await events.aclose()  # type: ignore[attr-defined]
-        for passed in first_line.rest():
+        for passed in (*first_line.rest(), *ending):
             yield passed
 
 
