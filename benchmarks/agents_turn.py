@@ -21,7 +21,6 @@ from typing import Any
 import mas_guard
 from benchmarks import fastest
 
-BLOCKS = 4
 SHORT, LONG = 12, 205  # turns of a run
 EARLY, LATE = slice(2, 9), slice(LONG - 12, LONG - 2)
 BOUNDS = {
@@ -86,7 +85,7 @@ def model_in_process() -> Any:
 
 
 def block(make_model: Callable[[], Any], pages: int, window: slice, runs: int, *, guarded: bool) -> list[float]:
-    """Seconds of CPU time of the turns in *window* of all runs but the first third."""
+    """Seconds of CPU time of the turns in *window* of the later half of the runs."""
     from agents import Runner
 
     times: list[float] = []
@@ -101,7 +100,7 @@ def block(make_model: Callable[[], Any], pages: int, window: slice, runs: int, *
             times.clear()
             gc.collect()
             await Runner.run(agent, f"Read {pages} pages.", max_turns=None)
-            if number >= runs // 3:
+            if number >= runs // 2:
                 found.extend([after - before for before, after in pairwise(times)][window])
 
     asyncio.run(go())
@@ -109,11 +108,11 @@ def block(make_model: Callable[[], Any], pages: int, window: slice, runs: int, *
     return found
 
 
-def costs(make_model: Callable[[], Any], pages: int, window: slice, runs: int) -> tuple[float, float]:
+def costs(make_model: Callable[[], Any], pages: int, window: slice, blocks: int, runs: int) -> tuple[float, float]:
     """Seconds of a bare turn, and what a guarded one takes more, as a share."""
     bare: list[float] = []
     guarded: list[float] = []
-    for _ in range(BLOCKS):
+    for _ in range(blocks):
         bare += block(make_model, pages, window, runs, guarded=False)
         guarded += block(make_model, pages, window, runs, guarded=True)
     return fastest(bare), fastest(guarded) / fastest(bare) - 1
@@ -132,13 +131,13 @@ def measure() -> dict[str, float]:
         def over_http() -> Any:
             return OpenAIChatCompletionsModel("gpt-4o-mini", AsyncOpenAI(base_url=url, api_key="unused"))
 
-        early, early_share = costs(over_http, SHORT, EARLY, 15)
-        _, late_share = costs(over_http, LONG, LATE, 3)
+        early, early_share = costs(over_http, SHORT, EARLY, 12, 6)
+        _, late_share = costs(over_http, LONG, LATE, 6, 1)
     finally:
         server.stdin.close()
         server.wait()
-    within, within_share = costs(model_in_process, SHORT, EARLY, 15)
-    _, within_late_share = costs(model_in_process, LONG, LATE, 3)
+    within, within_share = costs(model_in_process, SHORT, EARLY, 12, 6)
+    _, within_late_share = costs(model_in_process, LONG, LATE, 6, 1)
     return {
         "Agents SDK over HTTP: added to turn 5": early_share,
         "Agents SDK over HTTP: added to turn 200": late_share,

@@ -91,14 +91,13 @@ class GuardedModel(wrapt.ObjectProxy[Any]):
             usage = usage_of(reply.usage)
             request.remember(reply.response_id or "", usage)
             frame.open_calls.replied(request, reply.response_id, reply.output)
+            _note_cut(frame, call, usage)
             return read_output(frame.run, call, reply.output, usage)
 
         try:
-            reply = await guard_call_async(
+            return await guard_call_async(
                 frame.run, call, lambda: model.get_response(**request.changed(call, chained=frame.chains)), read
             )
-            _note_cut(frame, call, usage_of(reply.usage))
-            return reply
         except GuardStopped:
             frame.open_calls.not_taken(request)
             frame.refused_input = request["input"]
