@@ -137,6 +137,8 @@ class GuardedModel(wrapt.ObjectProxy[Any]):
             raise
         except Exception:
             frame.open_calls.not_taken(request)
+            for passed in ending:  # what the provider said last is the app's, also where the model then fails
+                yield passed
             raise
         finally:
             _note_cut(frame, call, reply.usage)
