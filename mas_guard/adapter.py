@@ -39,7 +39,7 @@ from mas_guard._run import Run, current_run
 from mas_guard._step_scope import StepScope, current_step, inner_app_scope
 from mas_guard.errors import DeadlineExceeded, GuardStopped, UnsupportedVersion
 from mas_guard.hookspecs import hookimpl
-from mas_guard.patching import Patch, PatchSet
+from mas_guard.patching import Patch, PatchSet, apply_all
 from mas_guard.prices import exact_counter, input_bound
 from mas_guard.types import Call, CallOutcome, Handoff, ModelCall, Step, ToolCall, Usage
 
@@ -52,6 +52,7 @@ logger = logging.getLogger("mas_guard")
 __all__ = [
     "DIRECTIVES",
     "call_flow",
+    "apply_all",
     "begin_async",
     "begin",
     "NOT_EXECUTED",

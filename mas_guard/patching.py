@@ -128,6 +128,19 @@ class PatchSet:
         return left
 
 
+def apply_all(patch_sets: Iterable[PatchSet]) -> None:
+    """Put every set in, or none."""
+    done: list[PatchSet] = []
+    try:
+        for patches in patch_sets:
+            patches.apply()
+            done.append(patches)
+    except BaseException:
+        for patches in done:
+            patches.remove()
+        raise
+
+
 def _faithful(original: Any, replacement: Callable[..., Any]) -> Any:
     import wrapt
 

@@ -7,7 +7,7 @@ import weakref
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mas_guard.adapter import Adapter, Finding, PatchSet
+from mas_guard.adapter import Adapter, Finding, PatchSet, apply_all
 
 if TYPE_CHECKING:
     from mas_guard import Guard, Policy
@@ -59,15 +59,7 @@ class LangGraphAdapter(Adapter):
         self._guard = guard
         if not self._patches:
             self._patches = _patches.patch_sets(self)
-        done = []
-        try:
-            for patches in self._patches:
-                patches.apply()
-                done.append(patches)
-        except BaseException:
-            for patches in done:
-                patches.remove()
-            raise
+        apply_all(self._patches)
 
     def disarm(self) -> list[str]:
         """Take the seams back and forget the marks."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mas_guard.adapter import Adapter, Finding, PatchSet
+from mas_guard.adapter import Adapter, Finding, PatchSet, apply_all
 from mas_guard_openai_agents._beside import Beside
 
 if TYPE_CHECKING:
@@ -56,15 +56,7 @@ class OpenAIAgentsAdapter(Adapter):
         self._guard = guard
         if not self._patches:
             self._patches = _patches.patch_sets(self)
-        done = []
-        try:
-            for patches in self._patches:
-                patches.apply()
-                done.append(patches)
-        except BaseException:
-            for patches in done:
-                patches.remove()
-            raise
+        apply_all(self._patches)
 
     def disarm(self) -> list[str]:
         """Take the seams back and forget the marks."""

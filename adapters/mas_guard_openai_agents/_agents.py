@@ -10,6 +10,7 @@ from mas_guard import ConfigError, Policy
 from mas_guard.adapter import Finding
 
 DEFAULT_TURNS = 10  # the SDK's own default of max_turns
+HOSTED_AGENTS = "agents.extensions.experimental.hosted_multi_agent"
 OWN_TOOLS = ("FunctionTool",)
 LOCAL_TOOLS = ("ComputerTool", "ShellTool", "LocalShellTool", "ApplyPatchTool", "CustomTool")
 
@@ -82,7 +83,7 @@ def examine(entry: Any) -> list[Finding]:
                     "bound it by BUDGET__MODEL_CALLS and BUDGET__USD, or make it a function tool",
                 )
             )
-        if type(agent.model).__module__.startswith("agents.extensions.experimental.hosted_multi_agent"):
+        if type(agent.model).__module__.startswith(HOSTED_AGENTS):
             findings.append(
                 Finding(
                     "warning",

@@ -8,7 +8,7 @@ from typing import Any
 
 from mas_guard.adapter import Run, StepScope, current_run, current_step
 from mas_guard_openai_agents._adapter import Mark
-from mas_guard_openai_agents._agents import reachable
+from mas_guard_openai_agents._agents import named, reachable
 from mas_guard_openai_agents._beside import Beside
 from mas_guard_openai_agents._estimate import Estimate
 from mas_guard_openai_agents._owed import OpenCalls
@@ -93,12 +93,7 @@ class Frame:
         name = self.run.owner
         if self.entry.name == name:
             return self.entry
-        found = self.agents.get(name)
-        if found is not None:
-            return found
-        return next(
-            (agent for start in (self.entry, self.start) for agent in reachable(start) if agent.name == name), None
-        )
+        return self.agents.get(name) or named(self.entry, name) or named(self.start, name)
 
     def has_others(self) -> bool:
         """True where the run has other agents than its owner; looked up anew where the entry agent was given more."""

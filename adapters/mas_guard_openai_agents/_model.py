@@ -25,13 +25,13 @@ from mas_guard.adapter import (
 )
 from mas_guard.types import UNKNOWN_USAGE
 from mas_guard_openai_agents import _owed
+from mas_guard_openai_agents._agents import HOSTED_AGENTS
 from mas_guard_openai_agents._frame import Frame, active_frame
 from mas_guard_openai_agents._request import Request
 from mas_guard_openai_agents._text import field, read_output, usage_of
 
 Make = Callable[..., Any]
 
-HOSTED_AGENTS = "agents.extensions.experimental.hosted_multi_agent"
 ENDS = ("response.completed", "response.incomplete", "response.failed")
 
 

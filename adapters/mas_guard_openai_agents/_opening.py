@@ -33,11 +33,11 @@ def _frame(adapter: OpenAIAgentsAdapter, agent: Any, input: Any, keywords: dict[
     if not hasattr(agent, "handoffs"):
         return None
     outer = current_run.get()
-    found = adapter.mark_of(agent)
     if outer is not None:
         frame = _join(outer, agent, adapter.marks.get(agent))
         _note_options(frame, keywords)
         return frame
+    found = adapter.mark_of(agent)
     if found is None:
         if adapter.marks:
             adapter.guard.unwrapped_app(f"Agents SDK agent {agent.name!r}")
