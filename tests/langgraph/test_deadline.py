@@ -14,8 +14,8 @@ from langgraph.graph import MessagesState
 from langgraph.types import Command, interrupt
 
 import mas_guard
-from mas_guard._engine import Engine
 from mas_guard.testing import ModelServer, Reply, Request, call, text
+from tests.clock import Clock
 from tests.langgraph.apps import (
     OWNER_ANSWER,
     QUESTION,
@@ -27,23 +27,9 @@ from tests.langgraph.apps import (
     talking_node,
     toolbox,
 )
-from tests.langgraph.clock import Clock
 
 THREAD = {"configurable": {"thread_id": "1"}}
 LEFT = 0.2  # seconds of real time that a call which never returns is waited for
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def guard(clock: Clock) -> Iterator[mas_guard.Guard]:
-    """A guard whose clock stands still unless the test moves it."""
-    guard = mas_guard.Guard(engine=Engine(mas_guard.load_policy(), now=clock))
-    yield guard
-    guard.uninstrument()
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from langgraph.checkpoint.sqlite.aio import AsyncSqliteSaver
 import mas_guard
 from mas_guard._engine import Engine
 from mas_guard.testing import ModelServer, Reply, Request, ToolCallReply, call, text
+from tests.clock import Clock
 from tests.langgraph.apps import OWNER_ANSWER, QUESTION, hand_made, hand_made_async, toolbox, two_with_tools
-from tests.langgraph.clock import Clock
 
 THREAD = {"configurable": {"thread_id": "7"}}
 NEXT = {"messages": [("user", "And now?")]}

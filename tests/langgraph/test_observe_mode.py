@@ -15,8 +15,8 @@ from langgraph.types import Command
 import mas_guard
 from mas_guard._engine import Engine
 from mas_guard.testing import ModelServer, Reply, Request, call, text
+from tests.clock import Clock
 from tests.langgraph.apps import QUESTION, chain, fan_out, interrupt_chat, model, swarm, toolbox
-from tests.langgraph.clock import Clock
 
 THREAD = {"configurable": {"thread_id": "1"}}
 
@@ -157,11 +157,6 @@ class Record:
 
     def rules_of(self, name: str) -> set[str]:
         return {event["rule"] for event in self.events if event["event"] == name}
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -1,24 +1,12 @@
-"""Each test starts and ends with an unguarded process."""
+"""Each test starts and ends with an unguarded process, and sends no traces."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-
 import pytest
 
-import mas_guard
+from tests.fixtures import clock, guard, unguarded_process
 
-
-@pytest.fixture(autouse=True)
-def unguarded_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No test inherits another's patches, nor the developer's settings."""
-    for name in list(os.environ):
-        if name.startswith("MAS_GUARD_") and not name.startswith("MAS_GUARD_TEST_"):
-            monkeypatch.delenv(name)
-    mas_guard.uninstrument()
-    yield
-    mas_guard.uninstrument()
+__all__ = ["clock", "guard", "unguarded_process"]
 
 
 @pytest.fixture(autouse=True)

@@ -14,22 +14,10 @@ from openai import AsyncOpenAI
 
 import mas_guard
 from mas_guard.testing import ModelServer, Reply, Request, ToolCallReply, call, fault, text
+from tests.clock import Clock
 from tests.openai_agents.apps import OWNER_ANSWER
 
 TRANSFER = "transfer_to_"
-
-
-class Clock:
-    """The guard's time, in seconds; it stands still unless a test moves it."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-    def advance(self, seconds: float) -> None:
-        self.seconds += seconds
 
 
 class Stage:

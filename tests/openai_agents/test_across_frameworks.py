@@ -21,9 +21,9 @@ from langgraph.graph import MessagesState
 import mas_guard
 from mas_guard._engine import Engine
 from mas_guard.testing import ModelServer, Reply, Request, call, text
+from tests.clock import Clock
 from tests.langgraph import apps as graphs
 from tests.openai_agents.apps import OWNER_ANSWER, circle, hand_on_for_ever, model
-from tests.openai_agents.more_apps import Clock
 
 ROOT = Path(__file__).parents[2]
 QUESTION = graphs.QUESTION

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,9 +12,8 @@ from agents import Agent, ModelBehaviorError, ModelSettings, Runner, function_to
 from pydantic import BaseModel
 
 import mas_guard
-from mas_guard._engine import Engine
 from mas_guard.testing import ModelServer, Reply, Request, ToolCallReply, call, text
-from tests.langgraph.clock import Clock
+from tests.clock import Clock
 from tests.openai_agents.apps import (
     APIS,
     OWNER_ANSWER,
@@ -297,19 +296,6 @@ async def test_what_a_run_was_given_is_in_its_outcome_even_where_its_first_call_
 
 
 # -- the deadline ---------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def guard(clock: Clock) -> Iterator[mas_guard.Guard]:
-    """A guard whose clock stands still unless the test moves it."""
-    guard = mas_guard.Guard(engine=Engine(mas_guard.load_policy(), now=clock))
-    yield guard
-    guard.uninstrument()
 
 
 def working(clock: Clock, url: str, api: str = "chat", seconds: float = 25) -> Agent[Any]:

@@ -18,8 +18,8 @@ from agents.run_state import SUPPORTED_SCHEMA_VERSIONS
 import mas_guard
 from mas_guard._engine import Engine
 from mas_guard.testing import ModelServer, Reply, Request, ToolCallReply, call, text
+from tests.clock import Clock
 from tests.openai_agents.apps import OWNER_ANSWER, QUESTION, run_in
-from tests.openai_agents.more_apps import Clock
 from tests.openai_agents.resumed_app import load, manager, refunds
 
 ROOT = Path(__file__).parents[2]
