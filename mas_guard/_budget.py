@@ -20,6 +20,8 @@ UNDISPATCHED_LEASE = 60.0  # seconds from grant to sending
 DISPATCHED_LEASE = 900.0  # seconds until a call that nobody settled is charged in full
 PER_NOTE = 16  # tokens; role and delimiters around a message that the guard adds
 MILLION = 1_000_000
+NO_LIMITS = Limits()
+ONE_TOOL_CALL = Amounts(tool_calls=1)
 LONG_WAIT = 1.0  # seconds; a longer wait is an event
 
 
@@ -28,17 +30,19 @@ class Booking:
 
     Attributes:
         unanswered: True where an attempt was sent, never answered, and not charged by itself.
+        waited: True where it was not granted at once.
     """
 
-    __slots__ = ("amounts", "call", "facts", "hold_id", "run", "unanswered")
+    __slots__ = ("amounts", "call", "facts", "hold_id", "run", "unanswered", "waited")
 
-    def __init__(self, run: Run, call: Call, facts: ModelFacts | None, grant: Grant) -> None:
+    def __init__(self, run: Run, call: Call, facts: ModelFacts | None, grant: Grant, *, waited: bool) -> None:
         self.run = run
         self.call = call
         self.facts = facts
         self.hold_id = grant.hold_id
         self.amounts = grant.amounts
         self.unanswered = False
+        self.waited = waited
 
     def dispatch(self) -> bool:
         """The call is about to be sent; False where the hold is gone and must be asked for anew."""
@@ -63,7 +67,7 @@ class Booking:
 
     def _actual(self, outcome: CallOutcome) -> Amounts:
         if isinstance(self.call, ToolCall):
-            return Amounts(tool_calls=1)
+            return ONE_TOOL_CALL
         usage = outcome.usage
         if usage.known and not self.unanswered:
             tokens = (usage.input_tokens or 0) + (usage.output_tokens or 0)
@@ -89,7 +93,7 @@ def book_observed(run: Run, call: Call, outcome: CallOutcome) -> None:
     if outcome.cached:
         return
     if isinstance(call, ToolCall):
-        amounts = Amounts(tool_calls=1)
+        amounts = ONE_TOOL_CALL
     else:
         facts = model_facts(call.model, run.policy)
         usage = outcome.usage
@@ -108,23 +112,12 @@ def book_observed(run: Run, call: Call, outcome: CallOutcome) -> None:
 
 
 def reserve(
-    run: Run, call: Call, scope: StepScope | None, inside: frozenset[str], concluding: bool
+    run: Run, call: Call, scope: StepScope | None, inside: frozenset[str], concluding: bool, keep: Amounts
 ) -> Generator[Effect, Any, Booking | Refusal]:
-    """Hold an upper bound of *call* on every level, or return the refusal."""
+    """Hold an upper bound of *call* on every level, or return the refusal. *keep* is what must be left to the owner."""
     accounts = _accounts(run, scope, concluding)
-    keep = ZERO if concluding else run.owner_share()
     if isinstance(call, ToolCall):
-        ask = Ask(
-            run.next_hold(),
-            accounts,
-            Amounts(tool_calls=1),
-            ZERO,
-            0,
-            0,
-            keep,
-            UNDISPATCHED_LEASE,
-            inside,
-        )
+        ask = Ask(run.next_hold(), accounts, ONE_TOOL_CALL, ZERO, 0, 0, keep, UNDISPATCHED_LEASE, inside)
         return (yield from _hold(run, call, None, ask))
     facts = model_facts(call.model, run.policy)
     rates = _rates(run, call, facts)
@@ -158,9 +151,9 @@ def _accounts(run: Run, scope: StepScope | None, concluding: bool) -> tuple[Acco
         return run.accounts
     if scope.account is None:
         limits = run.policy.agent_limits(scope.agent)
-        if any(limit is not None for limit in limits):
+        if limits != NO_LIMITS:
             scope.account = run.open_inner(f"agent:{run.id}:{scope.agent}:{scope.identity}", limits)
-    return (*run.accounts, *(bound.account for bound in scope.binding() if bound.account is not None))
+    return run.accounts + scope.accounts()
 
 
 def _ask(
@@ -195,8 +188,9 @@ def _ask(
 
 
 def _hold(run: Run, call: Call, facts: ModelFacts | None, ask: Ask) -> Generator[Effect, Any, Booking | Refusal]:
-    ledger = run.ledger
+    ledger = run.engine.ledger
     found = ledger.reserve(ask)
+    at_once = not isinstance(found, Refusal)
     if isinstance(found, Refusal):
         waited = None
         if found.can_wait:
@@ -211,7 +205,7 @@ def _hold(run: Run, call: Call, facts: ModelFacts | None, ask: Ask) -> Generator
         return found
     if isinstance(call, ModelCall):
         call.output_cap = _cap_to_send(run, call, facts, found.output)
-    return Booking(run, call, facts, found)
+    return Booking(run, call, facts, found, waited=not at_once)
 
 
 def _longest_wait(run: Run) -> float | None:

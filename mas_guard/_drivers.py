@@ -193,16 +193,44 @@ async def drive_stream_async(
 
 
 async def within_time(effect: Proceed, send: Callable[[], Awaitable[Any]]) -> Any:
+    """Await *send*, cancelled when the flow's time is over. As `asyncio.timeout`, at a third of its cost: this runs for
+    every call, and for every chunk of a stream."""
     seconds = effect.seconds() if effect.seconds is not None else None
-    if seconds is None:
+    task = asyncio.current_task() if seconds is not None else None
+    if seconds is None or task is None:
         return await send()
+    cut = _Cut(task)
+    timer = task.get_loop().call_later(seconds, cut)
     try:
-        async with asyncio.timeout(seconds) as limit:
-            return await send()
-    except TimeoutError:
-        if limit.expired() and effect.expired is not None and (error := effect.expired()) is not None:
-            raise error from None
-        raise
+        return await send()
+    except asyncio.CancelledError:
+        if not cut.take_back():
+            raise
+        error = effect.expired() if effect.expired is not None else None
+        raise error or TimeoutError() from None
+    finally:
+        timer.cancel()
+        cut.take_back()
+
+
+class _Cut:
+    """Cancels *task* when it is called."""
+
+    __slots__ = ("_before", "_done", "_task")
+
+    def __init__(self, task: asyncio.Task[Any]) -> None:
+        self._task = task
+        self._before = task.cancelling()
+        self._done = False
+
+    def __call__(self) -> None:
+        self._done = True
+        self._task.cancel()
+
+    def take_back(self) -> bool:
+        """Take the cancellation back; True where there was one and no other stays."""
+        done, self._done = self._done, False
+        return done and self._task.uncancel() <= self._before
 
 
 def _raise_if_time_is_over(effect: Proceed, error: BaseException) -> None:

@@ -17,24 +17,47 @@ from mas_guard._run import Run, current_run
 from mas_guard._step_scope import StepScope, current_step
 from mas_guard.errors import DeadlineExceeded, GuardStopped
 from mas_guard.ledger import Ask, Refusal
-from mas_guard.types import Amounts, Call, CallOutcome, Handoff, ModelCall, Step, ToolCall, Usage, Verdict
+from mas_guard.types import ZERO, Amounts, Call, CallOutcome, Handoff, ModelCall, Step, ToolCall, Usage, Verdict
 
 NOT_EXECUTED = "not executed: limit reached"
+NOTHING: frozenset[str] = frozenset()
 
 
 class LiveCall:
     """A call that is under way: its holds, and the calls it is inside of."""
 
-    __slots__ = ("attempts", "booking", "call", "inside", "run")
+    __slots__ = ("_keeps_share", "attempts", "booking", "call", "inside", "run", "scope")
 
-    def __init__(self, run: Run, call: Call, booking: Booking | None, outer: LiveCall | None) -> None:
+    def __init__(
+        self,
+        run: Run,
+        call: Call,
+        booking: Booking | None,
+        outer: LiveCall | None,
+        scope: StepScope | None = None,
+        keeps_share: bool | None = None,
+    ) -> None:
         self.run = run
         self.call = call
         self.booking = booking
+        self.scope = scope
+        self._keeps_share = keeps_share
         self.attempts = 0
-        self.inside: frozenset[str] = outer.inside if outer is not None else frozenset()
+        self.inside: frozenset[str] = outer.inside if outer is not None else NOTHING
         if booking is not None:
             self.inside |= {booking.hold_id}
+
+    @property
+    def _concluding(self) -> bool:
+        return isinstance(self.call, ModelCall) and self.call.concluding
+
+    def seconds_left(self) -> float | None:
+        """The time that the call may take, in seconds."""
+        return seconds_left(self.run, self.scope, self._concluding, self._keeps_share)
+
+    def expired(self) -> BaseException | None:
+        """The error to raise if its time is over by now."""
+        return expired(self.run, self.scope, self._concluding)
 
 
 live_call: ContextVar[LiveCall | None] = ContextVar("mas_guard_call", default=None)
@@ -62,8 +85,7 @@ def call_flow(run: Run, call: Call) -> Flow:
     scope = current_step.get()
     if not concluding:
         check_time(run, scope, concluding=False)
-        bound_by = scope.binding() if scope is not None else ()
-        ended = next((bound.stopped for bound in bound_by if bound.stopped is not None), None)
+        ended = scope.ended() if scope is not None else None
         if ended is not None:
             if isinstance(call, ToolCall):
                 return Answer(f"{NOT_EXECUTED} ({ended.rule})", ended.rule)
@@ -93,9 +115,12 @@ def call_flow(run: Run, call: Call) -> Flow:
 
     outer = live_call.get()
     booking: Booking | None = None
+    keeps_share: bool | None = None
     if run.policy.mode == "enforce" and run.policy.rule_mode("budget") == "enforce":
-        inside = outer.inside if outer is not None else frozenset()
-        found = yield from reserve(run, call, scope, inside, concluding)
+        inside = outer.inside if outer is not None else NOTHING
+        share = ZERO if concluding else run.owner_share()
+        keeps_share = share is not ZERO
+        found = yield from reserve(run, call, scope, inside, concluding, share)
         while True:
             # A stop latched, or a deadline passed, while this call waited is met here: nothing is sent after it.
             answer = stopped_meanwhile(run, call, scope, concluding, found)
@@ -104,7 +129,7 @@ def call_flow(run: Run, call: Call) -> Flow:
             if not isinstance(found, Booking) or found.dispatch():
                 break
             # The hold's lease ended between the grant and now: what it held is gone, so it is asked for again.
-            found = yield from reserve(run, call, scope, inside, concluding)
+            found = yield from reserve(run, call, scope, inside, concluding, share)
         if not isinstance(found, Booking):
             if concluding:
                 give_up_conclusion(run, "the owner's concluding call does not fit the budget")
@@ -122,14 +147,10 @@ def call_flow(run: Run, call: Call) -> Flow:
             raise run.raised(error)
         booking = found
 
-    live = LiveCall(run, call, booking, outer)
-    outcome: CallOutcome = yield Proceed(
-        scope=((live_call, live), (current_run, run)),
-        seconds=lambda: seconds_left(run, scope, concluding),
-        expired=lambda: expired(run, scope, concluding),
-    )
-    seen = call.usage_seen if isinstance(call, ModelCall) else None
-    if seen is not None and seen.known and not outcome.usage.known:
+    live = LiveCall(run, call, booking, outer, scope, keeps_share)
+    outcome: CallOutcome = yield Proceed(((live_call, live), (current_run, run)), live.seconds_left, live.expired)
+    seen = None if outcome.usage.known or not isinstance(call, ModelCall) else call.usage_seen
+    if seen is not None and seen.known:
         outcome = replace(outcome, usage=seen, cut=outcome.cut or was_cut_by_us(call, seen))
     if booking is not None:
         booking.settle(outcome)
@@ -170,6 +191,9 @@ def stopped_meanwhile(
     run: Run, call: Call, scope: StepScope | None, concluding: bool, found: Booking | Refusal
 ) -> Answer | None:
     """Give *found* back and raise, or answer, where the call may not be sent any more."""
+    at_once = isinstance(found, Booking) and not found.waited
+    if at_once and run.stop is None and (scope is None or scope.stopped is None):
+        return None
     try:
         if concluding:
             if expired(run, scope, concluding=True) is not None:
@@ -249,9 +273,11 @@ def step_flow(run: Run, step: Step, scope: StepScope) -> Flow:
 
 def judge(run: Run, hooks: tuple[Any, ...], subject: Any, *more: Any) -> Verdict | None:
     """Ask the rules; record what they say; return the first whose action is taken."""
-    if not hooks:
-        return None
-    for verdict in run.engine.plugins.verdicts(hooks, subject, *more, run):
+    plugins = run.engine.plugins
+    for hook in hooks:
+        verdict = plugins.verdict(hook, subject, *more, run)
+        if verdict is None:
+            continue
         enforced = run.policy.rule_mode(verdict.rule) == "enforce"
         acts = enforced and verdict.kind == "deny" and verdict.action not in ("none", "escalate")
         run.engine.record_verdict(run, verdict, verdict.action if acts else "none")
@@ -278,11 +304,11 @@ def envelopes_to_tell(run: Run, agent: str) -> list[str]:
     return told
 
 
-def seconds_left(run: Run, scope: StepScope | None, concluding: bool) -> float | None:
+def seconds_left(run: Run, scope: StepScope | None, concluding: bool, keeps_share: bool | None = None) -> float | None:
     """The time that a call starting now may take, in seconds."""
     if run.policy.mode != "enforce" or run.policy.rule_mode("deadline") != "enforce":
         return None
-    left = run.time_left(concluding=concluding)
+    left = run.time_left(concluding=concluding, keeps_share=keeps_share)
     if scope is not None and scope.clock is not None and not concluding:
         own = scope.clock.left()
         if own is not None and (left is None or own < left):

@@ -153,19 +153,18 @@ class Plugins:
             except Exception as error:  # a plugin's fault never breaks the app
                 self.errors.report(f"Hook {_name(hook)}", error)
 
-    def verdicts(self, hooks: tuple[Hook, ...], *arguments: Any) -> Iterable[Verdict]:
-        """Ask *hooks* one after the other; yields their verdicts, a raising hook abstains."""
-        for hook in hooks:
-            try:
-                verdict = hook(*arguments)
-            except Exception as error:  # a plugin's fault never breaks the app
-                self.errors.report(f"Hook {_name(hook)}", error)
-                continue
-            if isinstance(verdict, Verdict):
-                yield verdict
-            elif verdict is not None:
-                told = TypeError(f"it returned {verdict!r}; a rule returns a mas_guard.Verdict or None")
-                self.errors.report(f"Hook {_name(hook)}", told)
+    def verdict(self, hook: Hook, *arguments: Any) -> Verdict | None:
+        """Ask *hook*; where it raises it abstains."""
+        try:
+            verdict = hook(*arguments)
+        except Exception as error:  # a plugin's fault never breaks the app
+            self.errors.report(f"Hook {_name(hook)}", error)
+            return None
+        if verdict is None or isinstance(verdict, Verdict):
+            return verdict
+        told = TypeError(f"it returned {verdict!r}; a rule returns a mas_guard.Verdict or None")
+        self.errors.report(f"Hook {_name(hook)}", told)
+        return None
 
     def adapters(self) -> list[Adapter]:
         """Every adapter that is installed, whether its framework is or not."""

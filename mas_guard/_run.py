@@ -149,7 +149,8 @@ class Run:
         return self.owner_named or self.other_agents()
 
     def owner_share(self) -> Amounts:
-        """What every call but the concluding turn must leave: `OWNER_RESERVE`, and one model call."""
+        """What every call but the concluding turn must leave: `OWNER_RESERVE`, and one model call; `ZERO` itself where
+        nothing is kept."""
         if not self.keeps_share:
             return ZERO
         return _share_of(self.limits, self.policy.owner_reserve)
@@ -159,11 +160,14 @@ class Run:
         limit = self.clock.limit
         return limit is not None and limit - self.clock.elapsed <= limit * self.policy.owner_reserve
 
-    def time_left(self, *, concluding: bool = False) -> float | None:
-        """Seconds of active time left; the owner's share of the deadline is set aside for others."""
+    def time_left(self, *, concluding: bool = False, keeps_share: bool | None = None) -> float | None:
+        """Seconds of active time left; the owner's share of the deadline is set aside for others. *keeps_share* is
+        for whoever knows it already."""
         limit = self.clock.limit
-        keep = limit * self.policy.owner_reserve if limit and not concluding and self.keeps_share else 0.0
-        return self.clock.left(keep)
+        if not limit or concluding:
+            return self.clock.left()
+        keeps = self.keeps_share if keeps_share is None else keeps_share
+        return self.clock.left(limit * self.policy.owner_reserve if keeps else 0.0)
 
     def next_hold(self) -> str:
         """A fresh hold id; ids survive a fork."""

@@ -50,6 +50,18 @@ class StepScope:
         self.children = 0
         self.concluding = run.stop is not None and run.stop.phase == "concluding"
 
+    def ended(self) -> GuardStopped | None:
+        """What ended this activation, or one around it that covers it."""
+        if self.stopped is not None or self.outer is None:
+            return self.stopped
+        return next((scope.stopped for scope in self.binding() if scope.stopped is not None), None)
+
+    def accounts(self) -> tuple[Account, ...]:
+        """The budgets that pay for its calls, beside the run's."""
+        if self.outer is None:
+            return () if self.account is None else (self.account,)
+        return tuple(scope.account for scope in self.binding() if scope.account is not None)
+
     def binding(self) -> Iterator[StepScope]:
         """This activation, and those around it whose budget covers it."""
         yield self

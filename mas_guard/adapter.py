@@ -268,9 +268,9 @@ def guard_call(run: Run, call: Call, send: Callable[[], Any], read: Reader) -> A
     return drive(call_flow(run, call), send, read, run.engine.plugins.errors)
 
 
-async def guard_call_async(run: Run, call: Call, send: Callable[[], Awaitable[Any]], read: Reader) -> Any:
-    """Guard one asynchronous call; returns its value, or an `Answer` where it was not made."""
-    return await drive_async(call_flow(run, call), send, read, run.engine.plugins.errors)
+def guard_call_async(run: Run, call: Call, send: Callable[[], Awaitable[Any]], read: Reader) -> Awaitable[Any]:
+    """Guard one asynchronous call; gives its value, or an `Answer` where it was not made."""
+    return drive_async(call_flow(run, call), send, read, run.engine.plugins.errors)
 
 
 def guard_stream(

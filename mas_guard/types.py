@@ -5,7 +5,7 @@ Everything that passes through a hook is defined here, so that a rule or an adap
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -83,8 +83,8 @@ class ModelCall:
         notes: Texts that the adapter adds as last messages, at the model seam only.
         output_cap: The cap that the guard puts on the output; `None` leaves the request as it is.
         concluding: True for the owner's concluding turn: no tool may be chosen.
-        usage_seen: Usage that the client below the framework saw, where the framework does not pass it on: asked for
-            by the guard alone and kept from the app, or lost with an error.
+        usage_heard: What the client below the framework heard of usage, request by request: read only where the
+            framework does not pass usage on, because the guard alone asked for it, or an error lost it.
         unseen_input: True where part of the input is not visible here (history kept by the provider, media).
     """
 
@@ -101,8 +101,25 @@ class ModelCall:
     output_cap: int | None = None
     concluding: bool = False
     unseen_input: bool = False
-    usage_seen: Usage | None = None
+    usage_heard: list[Callable[[], Usage]] = field(default_factory=list)
     kind: Literal["model"] = "model"
+
+    @property
+    def usage_seen(self) -> Usage | None:
+        """The sum of `usage_heard`; unknown where one of its requests is, `None` where nothing was heard."""
+        heard = self.usage_heard
+        if not heard or self.requests != 1:  # of a batch it is not known here which requests have answered
+            return None
+        if len(heard) == 1:
+            return heard[0]()
+        usages = [usage() for usage in heard]
+        if not all(usage.known for usage in usages):
+            return UNKNOWN_USAGE
+        return Usage(
+            sum(usage.input_tokens or 0 for usage in usages),
+            sum(usage.output_tokens or 0 for usage in usages),
+            cached_tokens=sum(usage.cached_tokens for usage in usages),
+        )
 
 
 @dataclass(slots=True)

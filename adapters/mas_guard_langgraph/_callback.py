@@ -57,7 +57,7 @@ class NetHandler(BaseCallbackHandler):
         """Book what the call used."""
         ongoing = self._calls.pop(run_id, None)
         if ongoing is not None:
-            ongoing.settle(_chat_model.outcome_of_result(response, None))
+            ongoing.settle(_chat_model.outcome_of_result(response))
 
     def on_llm_error(self, error: BaseException, *, run_id: UUID, **keywords: Any) -> None:
         """Book a failed call."""

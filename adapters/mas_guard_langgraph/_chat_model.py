@@ -58,7 +58,7 @@ def make_generate(original: Make) -> Make:
                 _generating.reset(generating)
                 entered.reset(token)
 
-        return guard_call(run, call, send, functools.partial(_read_result, call))
+        return guard_call(run, call, send, outcome_of_result)
 
     return generate
 
@@ -82,7 +82,7 @@ def make_agenerate(original: Make) -> Make:
             finally:
                 entered.reset(token)
 
-        return await guard_call_async(run, call, send, functools.partial(_read_result, call))
+        return await guard_call_async(run, call, send, outcome_of_result)
 
     return agenerate
 
@@ -102,7 +102,7 @@ def make_stream(original: Make) -> Make:
             run,
             call,
             lambda: _inside(self, call, original(self, input, config, stop=stop, **_keywords(self, call, keywords))),
-            _Chunks(call),
+            _Chunks(),
         )
 
     return stream
@@ -125,7 +125,7 @@ def make_astream(original: Make) -> Make:
             lambda: _inside_async(
                 self, call, original(self, input, config, stop=stop, **_keywords(self, call, keywords))
             ),
-            _Chunks(call),
+            _Chunks(),
         )
 
     return astream
@@ -169,16 +169,12 @@ def _keywords(model: Any, call: ModelCall, keywords: dict[str, Any]) -> dict[str
     return changed
 
 
-def _read_result(call: ModelCall, result: Any) -> CallOutcome:
-    return outcome_of_result(result, call.usage_seen)
-
-
-def outcome_of_result(result: Any, seen: Usage | None) -> CallOutcome:
-    """How a call ended, from LangChain's result of it. *seen* is usage that was kept from the app."""
+def outcome_of_result(result: Any) -> CallOutcome:
+    """How a call ended, from LangChain's result of it."""
     messages = [
         getattr(generation, "message", generation) for generations in result.generations for generation in generations
     ]
-    outcome = _translate.outcome_of_messages(messages, seen)
+    outcome = _translate.outcome_of_messages(messages)
     if outcome.usage.known or outcome.cached:
         return outcome
     said = (result.llm_output or {}).get("token_usage") or {}
@@ -190,8 +186,7 @@ def outcome_of_result(result: Any, seen: Usage | None) -> CallOutcome:
 class _Chunks:
     """Reads a stream of message chunks."""
 
-    def __init__(self, call: ModelCall) -> None:
-        self._call = call
+    def __init__(self) -> None:
         self._texts: list[str] = []
         self._calls: list[str] = []
         self._usage: Any = None
@@ -211,7 +206,7 @@ class _Chunks:
         return True
 
     def outcome(self) -> CallOutcome:
-        usage = self._usage or self._call.usage_seen or Usage()
+        usage = self._usage or Usage()
         return CallOutcome("".join(self._texts), tuple(self._calls), usage, cut=self._cut, cached=self._cached)
 
 

@@ -151,8 +151,8 @@ def text_of(content: Any) -> str:
     return str(content)
 
 
-def outcome_of_messages(messages: Iterable[Any], seen: Usage | None = None) -> CallOutcome:
-    """How a call ended, from the messages that it gave. *seen* is usage that was kept from the app."""
+def outcome_of_messages(messages: Iterable[Any]) -> CallOutcome:
+    """How a call ended, from the messages that it gave."""
     texts: list[str] = []
     calls: list[str] = []
     usages: list[Usage] = []
@@ -165,8 +165,7 @@ def outcome_of_messages(messages: Iterable[Any], seen: Usage | None = None) -> C
             cached = cached or metadata.get("total_cost") == 0
         usages.append(usage_of(metadata))
         cut = cut or was_cut(getattr(message, "response_metadata", None))
-    usage = seen if seen is not None and seen.known else sum_usage(usages)
-    return CallOutcome("\n".join(texts), tuple(calls), usage, cut=cut, cached=cached)
+    return CallOutcome("\n".join(texts), tuple(calls), sum_usage(usages), cut=cut, cached=cached)
 
 
 def usage_of(metadata: Any) -> Usage:

@@ -19,7 +19,6 @@ from mas_guard.adapter import (
     count_attempt,
     current_step,
     live_call,
-    seconds_left,
 )
 from mas_guard_openai import _kinds
 from mas_guard_openai._sent import current_sent, never_sent
@@ -38,7 +37,7 @@ def make_build(original: Make) -> Make:
         try:
             check_time(live.run, current_step.get(), concluding=_concluding(live))
             count_attempt(live)
-            options = _with_time_left(self, options, _seconds(live))
+            options = _with_time_left(self, options, live.seconds_left())
         except GuardStopped:
             raise
         except Exception as error:
@@ -62,7 +61,7 @@ def make_wait(original: Make) -> Make:
         if _was_lost(sys.exception()):
             charge_lost_attempt(live)
         _mark(under_way=False)
-        left = _seconds(live)
+        left = live.seconds_left()
         return seconds if left is None else min(seconds, max(0.0, left))
 
     return _calculate_retry_timeout
@@ -77,10 +76,6 @@ def _live_model_call(options: Any) -> LiveCall | None:
 
 def _concluding(live: LiveCall) -> bool:
     return isinstance(live.call, ModelCall) and live.call.concluding
-
-
-def _seconds(live: LiveCall) -> float | None:
-    return seconds_left(live.run, current_step.get(), _concluding(live))
 
 
 def _mark(*, under_way: bool) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mas_guard.adapter import CallOutcome, LiveCall, ModelCall, OngoingCall, Usage
+from mas_guard.adapter import CallOutcome, LiveCall, ModelCall, OngoingCall
 from mas_guard_openai import _kinds
 from mas_guard_openai._kinds import Kind
 from mas_guard_openai._replies import usage_of
@@ -45,7 +45,7 @@ class Overhearing(OngoingCall):
         """Note the usage."""
         if self._open:
             self._open = False
-            _add(self._call, outcome.usage)
+            self._call.usage_heard.append(lambda: outcome.usage)
 
     def abandon(self, outcome: CallOutcome) -> None:
         """The same."""
@@ -71,25 +71,4 @@ def note_usage(live: LiveCall | None, reply: Any) -> None:
     """Keep what a whole reply says of its usage."""
     said = getattr(reply, "usage", None)
     if live is not None and said is not None and isinstance(live.call, ModelCall):
-        # Its fields as they stand: a dump of the whole, or asking for one that is not there, costs more than all else
-        # at this seam.
-        fields = dict(getattr(said, "__dict__", {}))
-        for name in ("prompt_tokens_details", "input_tokens_details"):
-            if fields.get(name) is not None:
-                fields[name] = {"cached_tokens": getattr(fields[name], "__dict__", {}).get("cached_tokens") or 0}
-        _add(live.call, usage_of(fields))
-
-
-def _add(call: ModelCall, usage: Usage) -> None:
-    """Keep *usage* beside what the call's earlier requests said; unknown where one of them is, or may be."""
-    if call.requests != 1:
-        return  # a batch: which of its requests have answered is not known here
-    before = call.usage_seen
-    if before is None or not (before.known and usage.known):
-        call.usage_seen = usage if before is None else Usage()
-        return
-    call.usage_seen = Usage(
-        (before.input_tokens or 0) + (usage.input_tokens or 0),
-        (before.output_tokens or 0) + (usage.output_tokens or 0),
-        cached_tokens=before.cached_tokens + usage.cached_tokens,
-    )
+        live.call.usage_heard.append(lambda: usage_of(said.model_dump()))

@@ -82,7 +82,12 @@ def make_async_request(original: Make) -> Make:
         if kind is None or _is_attempt(live, kind):
             _note_unseen(kind, options)
             try:
-                return await _attempt_async(self, live, kind, original, cast_to, options, keywords)
+                asking = _asking(self, live, kind, options)
+                if asking is not None:
+                    return await _ask_stream_async(asking, original, self, cast_to, keywords)
+                reply = await original(self, cast_to, options, **keywords)
+                note_usage(live, reply)
+                return reply
             except Exception as error:
                 _raise_stop(live, error)
                 raise
@@ -114,7 +119,7 @@ def make_async_request(original: Make) -> Make:
 def _attempt(
     client: Any, live: LiveCall | None, kind: Kind | None, original: Make, cast_to: Any, options: Any, keywords: Any
 ) -> Any:
-    sent = overheard(live, kind, options, str(client.base_url)) if live is not None and kind is not None else None
+    sent = _asking(client, live, kind, options)
     if sent is None:
         reply = original(client, cast_to, options, **keywords)
         note_usage(live, reply)
@@ -128,14 +133,7 @@ def _attempt(
             return original(client, cast_to, sent.options, **keywords)
 
 
-async def _attempt_async(
-    client: Any, live: LiveCall | None, kind: Kind | None, original: Make, cast_to: Any, options: Any, keywords: Any
-) -> Any:
-    sent = overheard(live, kind, options, str(client.base_url)) if live is not None and kind is not None else None
-    if sent is None:
-        reply = await original(client, cast_to, options, **keywords)
-        note_usage(live, reply)
-        return reply
+async def _ask_stream_async(sent: Sent, original: Make, client: Any, cast_to: Any, keywords: Any) -> Any:
     with sent.being_sent():
         try:
             return await original(client, cast_to, sent.options, **keywords)
@@ -143,6 +141,11 @@ async def _attempt_async(
             if not sent.asks_again(error):
                 raise
             return await original(client, cast_to, sent.options, **keywords)
+
+
+def _asking(client: Any, live: LiveCall | None, kind: Kind | None, options: Any) -> Sent | None:
+    """The stream whose usage is to be asked for."""
+    return overheard(live, kind, options, str(client.base_url)) if live is not None and kind is not None else None
 
 
 def _is_attempt(live: LiveCall | None, kind: Kind) -> bool:

@@ -63,9 +63,10 @@ class Estimate:
 
     def _item(self, item: Any) -> tuple[int, int]:
         """The tokens of one item, and its unseen parts."""
-        if isinstance(item, dict) and all(isinstance(value, str) for value in item.values()):
+        texts = _texts_of(item)
+        if texts is not None:
             # Most are flat: what is read of them are their texts, and what stands for the keys is small.
-            return sum(map(self._count, item.values())) + PER_MESSAGE, 0
+            return sum(map(self._count, texts)) + PER_MESSAGE, 0
         seen, unseen, numbers = visible(item)
         text = json.dumps(seen, ensure_ascii=False, default=str)
         return self._count(text) + PER_MESSAGE + unseen * PER_MEDIA + numbers, unseen
@@ -102,3 +103,19 @@ class Estimate:
         if len(self._tools) >= REMEMBERED_TOOLS:
             self._tools.clear()
         self._tools[id(thing)] = (thing, tokens)
+
+
+def _texts_of(item: Any) -> list[str] | None:
+    """The texts of an item that is made of them, or of one more level of them; `None` for any other, and for what may be
+    media."""
+    if not isinstance(item, dict):
+        return None
+    texts: list[str] = []
+    for value in item.values():
+        if isinstance(value, str):
+            texts.append(value)
+        elif isinstance(value, dict) and "type" not in value and all(type(inner) is str for inner in value.values()):
+            texts.extend(value.values())
+        else:
+            return None
+    return texts

@@ -85,7 +85,7 @@ class Frame:
         run = self.run
         if not run.owner:
             run.set_owner(self.entry.name)
-        run.owner_has_model = lambda: self.owner() is not None
+        run.owner_has_model = self.has_owner
         run.other_agents = self.has_others
 
     def owner(self) -> Any:
@@ -94,6 +94,10 @@ class Frame:
         if self.entry.name == name:
             return self.entry
         return self.agents.get(name) or named(self.entry, name) or named(self.start, name)
+
+    def has_owner(self) -> bool:
+        """True where the agent that owns the run is known here."""
+        return self.entry.name == self.run.owner or self.owner() is not None
 
     def has_others(self) -> bool:
         """True where the run has other agents than its owner; looked up anew where the entry agent was given more."""

@@ -85,12 +85,14 @@ def _with_refused(frame: Frame, keywords: dict[str, Any]) -> list[Any]:
     frame.enabled[agent.name] = frozenset(handoff.agent_name for handoff in handoffs)
     if frame.run.policy.rule_mode("handoff") != "enforce" or frame.answers_unknown_tools:
         return handoffs  # type: ignore[no-any-return]
+    asked = [field(item, "name") for item in keywords["response"].output if field(item, "type") == "function_call"]
+    if not asked:
+        return handoffs  # type: ignore[no-any-return]
     known = {handoff.tool_name for handoff in handoffs}
     known.update(getattr(tool, "name", "") for tool in keywords["all_tools"])
     refused: list[Any] = []
-    for item in keywords["response"].output:
-        name = field(item, "name")
-        if field(item, "type") != "function_call" or name in known:
+    for name in asked:
+        if name in known:
             continue
         disabled = _target_of(agent, name)
         others = (

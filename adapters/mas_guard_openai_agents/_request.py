@@ -25,7 +25,7 @@ class Request:
     __slots__ = ("answered", "arguments", "owed")
 
     def __init__(self, positional: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        self.arguments = {**dict(zip(NAMES, positional, strict=False)), **keywords}
+        self.arguments = {**dict(zip(NAMES, positional, strict=False)), **keywords} if positional else keywords
         self.owed: list[Any] = []
         self.answered: dict[str, Any] = {}
 

@@ -75,7 +75,7 @@ class RepetitionRule:
         if isinstance(call, ToolCall) and call.is_handoff:
             return None
         with run.lock:
-            history = run.rule_state.setdefault(RULE, _History())
+            history = _history_of(run)
             history.tick += 1
             key = _key(call)
             history.started[id(call)] = history.tick, key
@@ -101,7 +101,7 @@ class RepetitionRule:
         if isinstance(call, ToolCall) and call.is_handoff:
             return
         with run.lock:
-            history = run.rule_state.setdefault(RULE, _History())
+            history = _history_of(run)
             started, key = history.started.pop(id(call), (0, None))
             if isinstance(call, ModelCall):
                 if outcome.error is not None:
@@ -131,7 +131,7 @@ class RepetitionRule:
         if not (handoff.content or refused):
             return None
         with run.lock:
-            history = run.rule_state.setdefault(RULE, _History())
+            history = _history_of(run)
             entry = history.entry(("handoff", handoff.source, handoff.targets, hash(handoff.content)))
             progress = history.progress.get(handoff.source, 0)
             times = 1 if progress > entry.progress else entry.times + 1
@@ -206,6 +206,13 @@ class RepetitionRule:
             )
             return Verdict("deny", RULE, "redirect", f"{what}; allow it with {setting}.", message, None, figures)
         return None
+
+
+def _history_of(run: Any) -> _History:
+    found = run.rule_state.get(RULE)
+    if found is None:
+        found = run.rule_state[RULE] = _History()
+    return found  # type: ignore[no-any-return]
 
 
 def _all_known(handoff: Handoff) -> bool:
