@@ -3,8 +3,8 @@ in a conversation.
 
 The model is scripted: a local server in a process of its own, which the real client talks to over HTTP; beside it, for
 the worst case, a model that answers within the process and costs nothing itself. The tool notes the time, so that one
-run gives the cost of each of its turns. Blocks of bare and of guarded runs alternate, the first runs of a block only
-warm up, and a figure is the mean of the fastest quarter in CPU time of this process.
+run gives the cost of each of its turns, in CPU time of this process. Bare and guarded runs alternate one by one on one
+event loop, so that a machine that gets slower slows both; a figure is the median over the turns of all runs.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import sys
 import time
 from collections.abc import Callable
 from itertools import pairwise
+from statistics import median
 from typing import Any
 
 import mas_guard
-from benchmarks import fastest
 
 SHORT, LONG = 12, 205  # turns of a run
 EARLY, LATE = slice(2, 9), slice(LONG - 12, LONG - 2)
@@ -84,38 +84,39 @@ def model_in_process() -> Any:
     return Scripted()
 
 
-def block(make_model: Callable[[], Any], pages: int, window: slice, runs: int, *, guarded: bool) -> list[float]:
-    """Seconds of CPU time of the turns in *window* of the later half of the runs."""
+def costs(make_model: Callable[[], Any], pages: int, window: slice, runs: int, warm_up: int = 0) -> tuple[float, float]:
+    """Seconds of a bare turn in *window*, and what a guarded one takes more, as a share: over *runs* runs of each,
+    and *warm_up* more that are not counted."""
+    return asyncio.run(_costs(make_model, pages, window, runs, warm_up))
+
+
+async def _costs(
+    make_model: Callable[[], Any], pages: int, window: slice, runs: int, warm_up: int
+) -> tuple[float, float]:
+    times: list[float] = []
+    agents = {guarded: app(make_model(), times) for guarded in (False, True)}
+
+    async def turns(guarded: bool) -> list[float]:
+        mas_guard.uninstrument()
+        if guarded:
+            mas_guard.wrap(agents[guarded], budget={"model_calls": 1000, "tool_calls": 1000})
+        times.clear()
+        gc.collect()
+        await Runner.run(agents[guarded], f"Read {pages} pages.", max_turns=None)
+        return [after - before for before, after in pairwise(times)][window]
+
     from agents import Runner
 
-    times: list[float] = []
-    agent = app(make_model(), times)
+    found: dict[bool, list[float]] = {False: [], True: []}
+    for number in range(warm_up + runs):
+        # Who comes second finds the caches as the first has left them.
+        for guarded in (False, True) if number % 2 else (True, False):
+            taken = await turns(guarded)
+            if number >= warm_up:
+                found[guarded] += taken
     mas_guard.uninstrument()
-    if guarded:
-        mas_guard.wrap(agent, budget={"model_calls": 1000, "tool_calls": 1000})
-    found: list[float] = []
-
-    async def go() -> None:
-        for number in range(runs):
-            times.clear()
-            gc.collect()
-            await Runner.run(agent, f"Read {pages} pages.", max_turns=None)
-            if number >= runs // 2:
-                found.extend([after - before for before, after in pairwise(times)][window])
-
-    asyncio.run(go())
-    mas_guard.uninstrument()
-    return found
-
-
-def costs(make_model: Callable[[], Any], pages: int, window: slice, blocks: int, runs: int) -> tuple[float, float]:
-    """Seconds of a bare turn, and what a guarded one takes more, as a share."""
-    bare: list[float] = []
-    guarded: list[float] = []
-    for _ in range(blocks):
-        bare += block(make_model, pages, window, runs, guarded=False)
-        guarded += block(make_model, pages, window, runs, guarded=True)
-    return fastest(bare), fastest(guarded) / fastest(bare) - 1
+    bare = median(found[False])
+    return bare, median(found[True]) / bare - 1
 
 
 def measure() -> dict[str, float]:
@@ -131,13 +132,13 @@ def measure() -> dict[str, float]:
         def over_http() -> Any:
             return OpenAIChatCompletionsModel("gpt-4o-mini", AsyncOpenAI(base_url=url, api_key="unused"))
 
-        early, early_share = costs(over_http, SHORT, EARLY, 12, 6)
-        _, late_share = costs(over_http, LONG, LATE, 6, 1)
+        early, early_share = costs(over_http, SHORT, EARLY, 120, warm_up=2)
+        _, late_share = costs(over_http, LONG, LATE, 3)
     finally:
         server.stdin.close()
         server.wait()
-    within, within_share = costs(model_in_process, SHORT, EARLY, 12, 6)
-    _, within_late_share = costs(model_in_process, LONG, LATE, 6, 1)
+    within, within_share = costs(model_in_process, SHORT, EARLY, 120, warm_up=2)
+    _, within_late_share = costs(model_in_process, LONG, LATE, 3)
     return {
         "Agents SDK over HTTP: added to turn 5": early_share,
         "Agents SDK over HTTP: added to turn 200": late_share,
