@@ -138,6 +138,12 @@ def _outcome(run: Run, result: CallOutcome, state: Callable[[], Any]) -> Outcome
         status, rule = "partial", "budget"
         reason = "a reply was cut by the guard's output cap"
         envelope = Envelope("partial", None, None, reason)
+    elif poor := run.envelopes.not_successful():
+        status, rule = "partial", "envelope"
+        reason = "; ".join(
+            f"{one.agent}: {one.envelope.status}, {one.envelope.reason or 'no reason given'}" for one in poor[:5]
+        )
+        envelope = Envelope("partial", None, None, reason)
     return Outcome(
         status=status,
         run_id=run.id,
@@ -149,6 +155,7 @@ def _outcome(run: Run, result: CallOutcome, state: Callable[[], Any]) -> Outcome
         hops=run.hops,
         path=tuple(run.path),
         partial=partial,
+        envelopes={agent: settled.envelope for agent, settled in run.envelopes.latest.items()},
         notes=tuple(run.notes),
         run=run,
     )

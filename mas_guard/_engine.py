@@ -16,7 +16,7 @@ from mas_guard.errors import ConfigError, GuardStopped
 from mas_guard.ledger import Ledger, MemoryLedger
 from mas_guard.records import EVENT_VERSION, EventSink
 from mas_guard.rules import BUILT_IN_RULES
-from mas_guard.types import Amounts, Call, CallOutcome, Handoff, Limits, Verdict
+from mas_guard.types import Amounts, Call, CallOutcome, Envelope, Handoff, Limits, Verdict
 
 if TYPE_CHECKING:
     from mas_guard._budget import Booking
@@ -178,6 +178,16 @@ class Engine:
             if run.policy.capture_content:
                 fields["content"] = handoff.content
         self.event(run, "handoff", **fields, hops=run.hops)
+
+    def record_envelope(self, run: Run, agent: str, envelope: Envelope, found: str) -> None:
+        """Record what an output was worth; never the output. *found* is what was found wrong with it."""
+        fields: dict[str, Any] = {"agent": agent, "worth": envelope.status, "confidence": envelope.confidence}
+        if found:
+            fields["finding"] = found
+        # A reason may be the model's own words, and so content.
+        if envelope.reason and (found or run.policy.capture_content):
+            fields["reason"] = envelope.reason
+        self.event(run, "envelope", **fields)
 
     def stop_in_force(self, run: Run, rule: str, error: GuardStopped) -> bool:
         """True where *rule* is enforced; else what it would have done is recorded once."""

@@ -15,6 +15,7 @@ from mas_guard._conclusion import brief_for, take_conclusion
 from mas_guard._effects import Answer, Flow, Proceed
 from mas_guard._run import Run, current_run
 from mas_guard._step_scope import StepScope, current_step
+from mas_guard.envelopes import REQUEST
 from mas_guard.errors import DeadlineExceeded, GuardStopped
 from mas_guard.ledger import Ask, Refusal
 from mas_guard.types import ZERO, Amounts, Call, CallOutcome, Handoff, ModelCall, Step, ToolCall, Usage, Verdict
@@ -24,9 +25,13 @@ NOTHING: frozenset[str] = frozenset()
 
 
 class LiveCall:
-    """A call that is under way: its holds, and the calls it is inside of."""
+    """A call that is under way: its holds, and the calls it is inside of.
 
-    __slots__ = ("_keeps_share", "attempts", "booking", "call", "inside", "run", "scope")
+    Attributes:
+        workers: The agents that asked their models inside of a tool call: it delegates to them.
+    """
+
+    __slots__ = ("_keeps_share", "attempts", "booking", "call", "inside", "outer", "run", "scope", "workers")
 
     def __init__(
         self,
@@ -43,6 +48,8 @@ class LiveCall:
         self.scope = scope
         self._keeps_share = keeps_share
         self.attempts = 0
+        self.outer = outer
+        self.workers: list[str] = []
         self.inside: frozenset[str] = outer.inside if outer is not None else NOTHING
         if booking is not None:
             self.inside |= {booking.hold_id}
@@ -50,6 +57,14 @@ class LiveCall:
     @property
     def _concluding(self) -> bool:
         return isinstance(self.call, ModelCall) and self.call.concluding
+
+    def tell_outer_calls(self) -> None:
+        """The tool calls around this model call delegate to its agent."""
+        agent, outer = self.call.agent, self.outer
+        while outer is not None and agent:
+            if isinstance(outer.call, ToolCall) and outer.call.agent != agent:
+                outer.workers.append(agent)
+            outer = outer.outer
 
     def seconds_left(self) -> float | None:
         """The time that the call may take, in seconds."""
@@ -99,7 +114,8 @@ def call_flow(run: Run, call: Call) -> Flow:
 
     if isinstance(call, ModelCall):
         agent_is_known(run, call.agent)
-        call.notes.extend(envelopes_to_tell(run, call.agent))
+        call.notes.extend(run.envelopes.to_tell(run, call.agent, scope))
+        ask_for_envelope(run, call)
     if not concluding:
         verdict = judge(run, run.engine.plugins.before_call, call)
         if verdict is not None:
@@ -152,12 +168,21 @@ def call_flow(run: Run, call: Call) -> Flow:
     seen = None if outcome.usage.known or not isinstance(call, ModelCall) else call.usage_seen
     if seen is not None and seen.known:
         outcome = replace(outcome, usage=seen, cut=outcome.cut or was_cut_by_us(call, seen))
+    if isinstance(call, ModelCall) and (call.heard_cut or call.heard_refusal):
+        outcome = replace(outcome, cut=outcome.cut or call.heard_cut, refused=outcome.refused or call.heard_refusal)
     if booking is not None:
         booking.settle(outcome)
     else:
         book_observed(run, call, outcome)
     run.engine.plugins.tell(run.engine.plugins.after_call, call, outcome, run)
     run.engine.record_call(run, call, outcome, booking)
+    if isinstance(call, ToolCall):
+        if live.workers:
+            run.envelopes.settle_delegation(run, live.workers[-1], outcome)
+    elif not concluding:
+        live.tell_outer_calls()
+        if outcome.answered and outcome.error is None:
+            run.envelopes.settle_reply(run, call, outcome)
     if concluding:
         take_conclusion(run, outcome)
     return None
@@ -295,13 +320,13 @@ def agent_is_known(run: Run, agent: str) -> None:
             run.visit(agent)
 
 
-def envelopes_to_tell(run: Run, agent: str) -> list[str]:
-    """Failed envelopes of steps that the guard ended, told once to the next agent that asks its model."""
-    if not run.failed_envelopes:
-        return []
-    with run.lock:
-        told, run.failed_envelopes = run.failed_envelopes, []
-    return told
+def ask_for_envelope(run: Run, call: ModelCall) -> None:
+    """Under `ENVELOPES=require`, ask the model for the envelope of its answer, where the adapter can take it off."""
+    if run.policy.envelopes != "require" or not call.takes_envelope or not call.agent or call.concluding:
+        return
+    if run.policy.mode == "enforce" and run.policy.rule_mode("envelope") == "enforce":
+        call.asks_envelope = True
+        call.notes.append(REQUEST)
 
 
 def seconds_left(run: Run, scope: StepScope | None, concluding: bool, keeps_share: bool | None = None) -> float | None:

@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mas_guard._clock import ActiveClock
+from mas_guard._envelope_book import EnvelopeBook
 from mas_guard._resuming import TopUps, stop_in_force, stop_record
 from mas_guard._stop import Stop
 from mas_guard.errors import GuardStopped, OwnershipConflict, passing_through
@@ -84,7 +85,8 @@ class Run:
         self.outcome: Outcome | None = None
         self.forked_from = ""
         self.would_stop: set[str] = set()
-        self.failed_envelopes: list[str] = []
+        self.envelopes = EnvelopeBook()
+        self.tick = 0  # counts activations and outputs, to tell which came first
         self.limits = policy.budget.limits
         self.extra_hops = 0
         self.cut_by_cap = False
@@ -172,6 +174,12 @@ class Run:
     def next_hold(self) -> str:
         """A fresh hold id; ids survive a fork."""
         return f"{_process}.{next(_holds)}"
+
+    def next_tick(self) -> int:
+        """The run's own count, one further."""
+        with self.lock:
+            self.tick += 1
+            return self.tick
 
     def note(self, text: str) -> None:
         """Remember *text* for the outcome's notes, once."""

@@ -85,6 +85,10 @@ class ModelCall:
         concluding: True for the owner's concluding turn: no tool may be chosen.
         usage_heard: What the client below the framework heard of usage, request by request: read only where the
             framework does not pass usage on, because the guard alone asked for it, or an error lost it.
+        heard_cut, heard_refusal: True where that client heard that the reply was cut off by length, or that a filter
+            took it: some frameworks keep neither.
+        takes_envelope: True where the adapter can ask for an envelope with this call and take it off the reply.
+        asks_envelope: True where it is asked for; `envelope_said` is what was said, once the reply is there.
         unseen_input: True where part of the input is not visible here (history kept by the provider, media).
     """
 
@@ -100,8 +104,13 @@ class ModelCall:
     notes: list[str] = field(default_factory=list)
     output_cap: int | None = None
     concluding: bool = False
+    takes_envelope: bool = False
+    asks_envelope: bool = False
+    envelope_said: Envelope | None = None
     unseen_input: bool = False
     usage_heard: list[Callable[[], Usage]] = field(default_factory=list)
+    heard_cut: bool = False
+    heard_refusal: bool = False
     kind: Literal["model"] = "model"
 
     @property
@@ -155,6 +164,9 @@ class CallOutcome:
         error: The exception that it ended in, or `None`.
         cut: True where the reply ended because of an output cap.
         cached: True where the framework answered from its own cache and nothing was sent.
+        answered: True where a model gave a final answer in text: no tool was asked for, and there is no media in it.
+        refused: True where the provider says that the model refused, or that a filter did.
+        substituted: True where the framework put the text of an error in the place of a tool's result.
     """
 
     text: str = ""
@@ -163,6 +175,9 @@ class CallOutcome:
     error: BaseException | None = None
     cut: bool = False
     cached: bool = False
+    answered: bool = False
+    refused: bool = False
+    substituted: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,6 +296,7 @@ class Outcome:
         unspent: What was left of each limit; `None` where a unit has no limit.
         hops: How many hops it took, and `path` through which agents.
         partial: The state so far, where a stopped run has one.
+        envelopes: What each agent's latest output was worth; without the outputs themselves.
         notes: What a reader should know: estimated usage, cut replies, unguarded stretches.
         run_id: The run's id, and `run` the run itself while this process knows it.
     """
@@ -295,6 +311,7 @@ class Outcome:
     hops: int = 0
     path: tuple[str, ...] = ()
     partial: Any = None
+    envelopes: Mapping[str, Envelope] = field(default_factory=dict)
     notes: Sequence[str] = ()
     run: Any = None
 

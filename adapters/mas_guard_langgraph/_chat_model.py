@@ -192,6 +192,8 @@ class _Chunks:
         self._usage: Any = None
         self._cut = False
         self._cached = False
+        self._plain = True
+        self._refused = False
 
     def add(self, chunk: Any) -> bool:
         self._texts.append(_translate.text_of(chunk.content))
@@ -203,11 +205,20 @@ class _Chunks:
             self._cached = self._cached or metadata.get("total_cost") == 0
             self._usage = _add(self._usage, _translate.usage_of(metadata))
         self._cut = self._cut or _translate.was_cut(getattr(chunk, "response_metadata", None))
+        self._plain = self._plain and _translate.is_plain(chunk)
+        self._refused = self._refused or _translate.was_refused(chunk)
         return True
 
     def outcome(self) -> CallOutcome:
-        usage = self._usage or Usage()
-        return CallOutcome("".join(self._texts), tuple(self._calls), usage, cut=self._cut, cached=self._cached)
+        return CallOutcome(
+            "".join(self._texts),
+            tuple(self._calls),
+            self._usage or Usage(),
+            cut=self._cut,
+            cached=self._cached,
+            answered=self._plain and not self._calls,
+            refused=self._refused,
+        )
 
 
 def _add(first: Any, second: Any) -> Any:

@@ -53,6 +53,22 @@ async def judged_async(frame: Frame, task: Any, scope: StepScope, send: Callable
         return None
 
 
+def settle_output(frame: Frame, task: Any) -> None:
+    """Look at what an agent's node has written beside messages, which were looked at as its model's answers. One update
+    that says something is enough: keys that are empty beside it are an app's own affair."""
+    written = {}
+    for channel, value in task.writes:
+        if ":" in channel or channel.startswith("__") or hasattr(value, "content"):
+            continue
+        if isinstance(value, list) and any(hasattr(one, "content") for one in value):
+            continue
+        if value is None or isinstance(value, str | dict | list | tuple):
+            written[channel] = value
+    if written:
+        value = next(iter(written.values())) if len(written) == 1 else written
+        frame.run.envelopes.settle_output(frame.run, task.name, value)
+
+
 def _output(task: Any) -> CallOutcome:
     """What a step gave: the text of the last message that it wrote."""
     for _, value in reversed(task.writes):

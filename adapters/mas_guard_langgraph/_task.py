@@ -15,7 +15,7 @@ from typing import Any
 from mas_guard.adapter import GuardStopped, Run, StepScope, check_time, current_step, seconds_left
 from mas_guard_langgraph._frame import Frame, current_frame, current_task
 from mas_guard_langgraph._owed import answer_in_place, runs_while_settling
-from mas_guard_langgraph._step import is_judged, judged, judged_async
+from mas_guard_langgraph._step import is_judged, judged, judged_async, settle_output
 
 GRACE = 0.1  # seconds; calls inside a node are cut first and answer for themselves, then the node is
 
@@ -39,8 +39,11 @@ def make_run(original: Callable[..., Any]) -> Callable[..., Any]:
                 return original(task, *arguments, **keywords)
             with _own_time(scope):
                 if is_judged(frame, task):
-                    return judged(frame, task, scope, lambda: original(task, *arguments, **keywords))
-                return original(task, *arguments, **keywords)
+                    result = judged(frame, task, scope, lambda: original(task, *arguments, **keywords))
+                else:
+                    result = original(task, *arguments, **keywords)
+            settle_output(frame, task)
+            return result
         except GuardStopped as stop:
             if not _ends_in_place(frame, task, scope, stop):
                 raise
@@ -86,8 +89,11 @@ def make_arun(original: Callable[..., Any]) -> Callable[..., Any]:
                 return await send()
             with _own_time(scope):
                 if is_judged(frame, task):
-                    return await judged_async(frame, task, scope, send)
-                return await send()
+                    result = await judged_async(frame, task, scope, send)
+                else:
+                    result = await send()
+            settle_output(frame, task)
+            return result
         except GuardStopped as stop:
             if not _ends_in_place(frame, task, scope, stop):
                 raise
@@ -161,10 +167,7 @@ def _ends_as_failed(frame: Frame, task: Any, scope: StepScope | None, stop: Guar
     if task.name not in frame.agents:
         return frame.root and answer_in_place(frame, task)
     task.writes.clear()
-    frame.run.failed_envelopes.append(
-        f"[mas-guard] The agent {task.name!r} ended: status failed, reason: {stop} Do not call it again; go on with "
-        "what is known."
-    )
+    frame.run.envelopes.settle_stop(frame.run, task.name, stop)
     frame.run.note(f"agent {task.name} was ended by its own limit: {stop}")
     for writer in task.writers:
         writer.invoke(None, task.config)

@@ -111,7 +111,8 @@ def _acting_agent() -> str:
 def _read(call: ToolCall, result: Any) -> CallOutcome:
     if getattr(result, "goto", None):
         call.is_handoff = True
-    return CallOutcome(_translate.text_of(getattr(result, "content", result)))
+    failed = getattr(result, "status", None) == "error"
+    return CallOutcome(_translate.text_of(getattr(result, "content", result)), substituted=failed)
 
 
 def _answer(run: Any, tool: Any, answer: Answer, answered_to: Any) -> Any:

@@ -15,6 +15,8 @@ CAP_KEYS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_pre
 _TEXT_PARTS = ("text", "text_delta", "refusal", "reasoning", "thinking", "tool_use", "function_call")
 
 
+PLAIN_PARTS = ("text", "text_delta", "refusal", "reasoning", "thinking", "redacted_thinking")
+REFUSALS = ("content_filter", "refusal", "safety")
 NAME_ATTRIBUTES = ("model_name", "model", "model_id", "deployment_name")
 
 
@@ -156,8 +158,11 @@ def outcome_of_messages(messages: Iterable[Any]) -> CallOutcome:
     texts: list[str] = []
     calls: list[str] = []
     usages: list[Usage] = []
-    cut = cached = False
+    cut = cached = refused = False
+    plain = 0
     for message in messages:
+        plain += 1 if is_plain(message) else 2
+        refused = refused or was_refused(message)
         texts.append(text_of(getattr(message, "content", getattr(message, "text", ""))))
         calls += [str(call.get("name")) for call in getattr(message, "tool_calls", None) or ()]
         metadata = getattr(message, "usage_metadata", None)
@@ -165,7 +170,37 @@ def outcome_of_messages(messages: Iterable[Any]) -> CallOutcome:
             cached = cached or metadata.get("total_cost") == 0
         usages.append(usage_of(metadata))
         cut = cut or was_cut(getattr(message, "response_metadata", None))
-    return CallOutcome("\n".join(texts), tuple(calls), sum_usage(usages), cut=cut, cached=cached)
+    return CallOutcome(
+        "\n".join(texts),
+        tuple(calls),
+        sum_usage(usages),
+        cut=cut,
+        cached=cached,
+        answered=plain == 1 and not calls,
+        refused=refused,
+    )
+
+
+def is_plain(message: Any) -> bool:
+    """True where a message, or a chunk of one, holds nothing but text."""
+    content = getattr(message, "content", "")
+    if getattr(message, "invalid_tool_calls", None) or (getattr(message, "additional_kwargs", None) or {}).get("audio"):
+        return False
+    if isinstance(content, str):
+        return True
+    parts = content if isinstance(content, list) else ()
+    return all(isinstance(part, str) or (isinstance(part, dict) and part.get("type") in PLAIN_PARTS) for part in parts)
+
+
+def was_refused(message: Any) -> bool:
+    """True where the provider says that the model refused, or that a filter took the answer."""
+    if (getattr(message, "additional_kwargs", None) or {}).get("refusal"):
+        return True
+    content = getattr(message, "content", "")
+    if isinstance(content, list) and any(isinstance(part, dict) and part.get("type") == "refusal" for part in content):
+        return True
+    metadata = getattr(message, "response_metadata", None) or {}
+    return str(metadata.get("finish_reason") or metadata.get("stop_reason")).lower() in REFUSALS
 
 
 def usage_of(metadata: Any) -> Usage:

@@ -105,6 +105,7 @@ class EventStream:
         self._calls: list[str] = []
         self._usage = Usage()
         self._cut = False
+        self._refused = False
 
     def feed(self, data: bytes) -> bytes:
         passed = bytearray()
@@ -134,7 +135,10 @@ class EventStream:
             return self._outcome
         # Some providers send running totals: a figure from the middle is no usage.
         usage = self._usage if self.finished else Usage()
-        return CallOutcome("".join(self._texts), tuple(self._calls), usage, cut=self._cut)
+        answered = self._ended_choices == self._choices == 1 and not self._calls
+        return CallOutcome(
+            "".join(self._texts), tuple(self._calls), usage, cut=self._cut, answered=answered, refused=self._refused
+        )
 
     def _events(self, data: bytes) -> Iterator[bytes]:
         unread = self._unread
@@ -179,6 +183,9 @@ class EventStream:
             delta = choice.get("delta") or {}
             self._texts += filter(None, (choice.get("text"), delta.get("content"), delta.get("refusal")))
             self._calls += tool_names(delta)
+            self._refused = (
+                self._refused or bool(delta.get("refusal")) or choice.get("finish_reason") == "content_filter"
+            )
             reason = choice.get("finish_reason")
             if reason:
                 ended = True

@@ -46,6 +46,8 @@ class Overhearing(OngoingCall):
         if self._open:
             self._open = False
             self._call.usage_heard.append(lambda: outcome.usage)
+            self._call.heard_cut = self._call.heard_cut or outcome.cut
+            self._call.heard_refusal = self._call.heard_refusal or outcome.refused
 
     def abandon(self, outcome: CallOutcome) -> None:
         """The same."""
@@ -71,4 +73,16 @@ def note_usage(live: LiveCall | None, reply: Any) -> None:
     """Keep what a whole reply says of its usage."""
     said = getattr(reply, "usage", None)
     if live is not None and said is not None and isinstance(live.call, ModelCall):
-        live.call.usage_heard.append(lambda: usage_of(said.model_dump()))
+        call = live.call
+        call.usage_heard.append(lambda: usage_of(said.model_dump()))
+        reason = _why_ended(reply)
+        call.heard_cut = reason in ("length", "max_output_tokens")
+        call.heard_refusal = reason == "content_filter"
+
+
+def _why_ended(reply: Any) -> Any:
+    """The word of either API for why a whole reply ended; `None` where it says nothing of it."""
+    choices = getattr(reply, "choices", None)
+    if choices:
+        return getattr(choices[0], "finish_reason", None)
+    return getattr(getattr(reply, "incomplete_details", None), "reason", None)

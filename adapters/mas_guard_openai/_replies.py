@@ -24,24 +24,44 @@ def read_reply(kind: Kind, content: bytes) -> tuple[CallOutcome, str]:
 
 def read_response(reply: Mapping[str, Any]) -> CallOutcome:
     """A reply of the Responses API."""
-    texts, calls = [], []
+    texts, calls, other, refused = [], [], False, False
     for item in reply.get("output") or ():
         if item.get("type") == "message":
             texts.append(text_of(item.get("content")))
+            refused = refused or any(part.get("type") == "refusal" for part in item.get("content") or ())
         elif str(item.get("type", "")).endswith("_call") and item.get("name"):
             calls.append(str(item["name"]))
-    cut = (reply.get("incomplete_details") or {}).get("reason") == "max_output_tokens"
-    return CallOutcome("\n".join(texts), tuple(calls), usage_of(reply.get("usage")), cut=cut)
+        else:
+            other = other or item.get("type") != "reasoning"
+    why = (reply.get("incomplete_details") or {}).get("reason")
+    return CallOutcome(
+        "\n".join(texts),
+        tuple(calls),
+        usage_of(reply.get("usage")),
+        cut=why == "max_output_tokens",
+        answered=not (calls or other),
+        refused=refused or why == "content_filter",
+    )
 
 
 def _read_choices(reply: Mapping[str, Any]) -> CallOutcome:
-    texts, calls, cut = [], [], False
-    for choice in reply.get("choices") or ():
+    texts, calls, cut, refused, other = [], [], False, False, False
+    choices = reply.get("choices") or ()
+    for choice in choices:
         message = choice.get("message") or {}
+        refused = refused or bool(message.get("refusal")) or choice.get("finish_reason") == "content_filter"
+        other = other or bool(message.get("audio"))
         texts.append(choice.get("text") or text_of(message.get("content")) or message.get("refusal") or "")
         calls += tool_names(message)
         cut = cut or choice.get("finish_reason") == "length"
-    return CallOutcome("\n".join(texts), tuple(calls), usage_of(reply.get("usage")), cut=cut)
+    return CallOutcome(
+        "\n".join(texts),
+        tuple(calls),
+        usage_of(reply.get("usage")),
+        cut=cut,
+        answered=len(choices) == 1 and not (calls or other),
+        refused=refused,
+    )
 
 
 def tool_names(message: Mapping[str, Any]) -> list[str]:

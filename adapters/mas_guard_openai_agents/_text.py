@@ -7,6 +7,7 @@ from typing import Any
 from mas_guard.adapter import CallOutcome, ModelCall, Run, Usage, was_cut_by_us
 from mas_guard.types import UNKNOWN_USAGE
 
+PLAIN = ("message", "reasoning")
 SEEN = ("message", "reasoning", "function_call", "compaction")
 
 
@@ -29,15 +30,31 @@ def read_output(run: Run, call: ModelCall, output: Any, usage: Usage) -> CallOut
     """How a call ended that gave the items *output*."""
     texts: list[str] = []
     calls: list[str] = []
+    other = refused = False
     for item in output or ():
         kind = field(item, "type")
         if kind == "message":
-            texts.append(text_of(field(item, "content")))
+            content = field(item, "content")
+            texts.append(text_of(content))
+            refused = refused or _has_refusal(content)
         elif kind == "function_call":
             calls.append(str(field(item, "name")))
         elif kind not in SEEN and str(kind).endswith("_call"):
             run.note(f"unguarded: a {kind} was carried out outside of the calls of tools that are counted and checked")
-    return CallOutcome("\n".join(texts), tuple(calls), usage, cut=was_cut_by_us(call, usage))
+        if kind not in PLAIN:
+            other = True
+    return CallOutcome(
+        "\n".join(texts),
+        tuple(calls),
+        usage,
+        cut=was_cut_by_us(call, usage),
+        answered=not other,
+        refused=refused,
+    )
+
+
+def _has_refusal(content: Any) -> bool:
+    return isinstance(content, list | tuple) and any(field(part, "type") == "refusal" for part in content)
 
 
 def usage_of(said: Any) -> Usage:

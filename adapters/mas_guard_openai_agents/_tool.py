@@ -47,7 +47,7 @@ def make_invoke(original: Make) -> Make:
                 run,
                 call,
                 lambda: original(function_tool=function_tool, context=context, arguments=arguments),
-                lambda result: CallOutcome(_text(result.output)),
+                lambda result: CallOutcome(_text(result.output), substituted=bool(result.is_sdk_generated_error)),
             )
         except GuardStopped as stop:
             return _answer(f"failed: {stop.rule}: {ENDED}")

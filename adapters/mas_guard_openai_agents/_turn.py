@@ -84,10 +84,7 @@ def _turn_without_reply(
                 run.engine.record_stop(run)
             raise stop
         _rewind(frame, arguments, keywords)
-        run.failed_envelopes.append(
-            f"[mas-guard] The agent {agent.name!r} ended: status failed, reason: {stop} Do not hand over to it again; "
-            "go on with what is known."
-        )
+        run.envelopes.settle_stop(run, agent.name, stop)
         run.note(f"agent {agent.name} was ended by its own limit: {stop}")
         run.visit(delegator.name)
         return _empty(frame, NextStepHandoff(delegator), arguments, keywords)

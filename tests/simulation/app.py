@@ -56,7 +56,7 @@ class App:
                 yield from self.step(run, active)
             except GuardStopped as stop:
                 if run.stop is None:  # the agent's own budget
-                    run.failed_envelopes.append(f"failed: {stop}")
+                    run.envelopes.settle_stop(run, active, stop)
             except (AppError, TimeoutError):
                 if self.random.random() < 0.2:
                     raise

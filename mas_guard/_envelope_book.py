@@ -1,0 +1,171 @@
+"""The envelopes of one run: what each agent's latest output was worth, and who is still to be told of it.
+
+An output that is no success is told to the next agent that gets control after it, or that waited for it: once, at the
+model seam, in words its model can act on. Agents that work beside it are not told.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from mas_guard._step_scope import StepScope, current_step
+from mas_guard.envelopes import Finding, examine_reply, examine_value
+from mas_guard.errors import GuardStopped
+from mas_guard.types import CallOutcome, Envelope, ModelCall
+
+if TYPE_CHECKING:
+    from mas_guard._run import Run
+
+RULE = "envelope"
+REMEMBERED = 512  # outputs of a run; of more agents, or more texts, the oldest are forgotten
+ENDED_IN_ERROR = Finding(
+    "exception", "failed", "it ended in an error, and what was given back is only that error's text", proven=True
+)
+SHORTEST_STALE = 20  # characters; the same short answer twice is nothing to wonder at
+
+
+class Settled:
+    """One agent's latest output.
+
+    Attributes:
+        agent: Who gave it.
+        envelope: What it is worth; without the result itself.
+        proven: True where the failure is certain, not only likely.
+        at: When, on the run's own count.
+        within: The activations that waited for it.
+        told: True once whoever comes next has been told.
+    """
+
+    __slots__ = ("agent", "at", "envelope", "proven", "told", "within")
+
+    def __init__(self, agent: str, envelope: Envelope, proven: bool, at: int, scope: StepScope | None) -> None:
+        self.agent = agent
+        self.envelope = envelope
+        self.proven = proven
+        self.at = at
+        self.within: list[StepScope] = []
+        self.told = False
+        while scope is not None:
+            if scope.outer is not None and scope.outer.agent != agent:
+                self.within.append(scope.outer)
+            scope = scope.outer
+
+
+class EnvelopeBook:
+    """See the module's text."""
+
+    __slots__ = ("_replies", "latest")
+
+    def __init__(self) -> None:
+        self.latest: OrderedDict[str, Settled] = OrderedDict()
+        self._replies: OrderedDict[tuple[str, int], tuple[int, StepScope | None]] = OrderedDict()
+
+    def settle_reply(self, run: Run, call: ModelCall, outcome: CallOutcome) -> None:
+        """A model has answered for an agent."""
+        if not call.agent or not _looks(run):
+            return
+        finding = examine_reply(outcome.text, cut=outcome.cut, refused=outcome.refused)
+        stale = self._is_stale(call, outcome.text)
+        if finding is None and stale:
+            finding = Finding("stale", "partial", "the output is the same as for an earlier, different request")
+        said = call.envelope_said
+        if finding is None:
+            envelope = said if said is not None else Envelope("success")
+        elif said is not None and said.status == "failed":
+            envelope = said
+        else:
+            envelope = Envelope(finding.status, None, said.confidence if said is not None else None, finding.reason)
+        self._settle(run, call.agent, envelope, finding)
+
+    def settle_delegation(self, run: Run, worker: str, outcome: CallOutcome) -> None:
+        """A tool call inside which *worker* acted has ended: whoever made it gets what the framework made of it."""
+        if not _looks(run):
+            return
+        if outcome.error is not None or outcome.substituted:
+            known = self.latest.get(worker)
+            if known is None or known.envelope.status != "failed" or not known.proven:
+                self.settle_finding(run, worker, ENDED_IN_ERROR)
+        else:
+            self.settle_output(run, worker, outcome.text)
+
+    def settle_output(self, run: Run, agent: str, value: Any) -> None:
+        """A step has given *value* on, beside or instead of its model's answer."""
+        if not _looks(run):
+            return
+        finding = examine_value(value)
+        if finding is not None:
+            self._settle(run, agent, Envelope(finding.status, None, None, finding.reason), finding)
+
+    def settle_stop(self, run: Run, agent: str, stop: GuardStopped) -> None:
+        """A limit of *agent*'s own has ended it."""
+        self.settle_finding(run, agent, Finding("stopped", "failed", f"{stop} Do not call it again", proven=True))
+
+    def settle_finding(self, run: Run, agent: str, finding: Finding) -> None:
+        """*finding* is what an adapter knows of *agent*'s output."""
+        self._settle(run, agent, Envelope(finding.status, None, None, finding.reason), finding)
+
+    def to_tell(self, run: Run, agent: str, scope: StepScope | None) -> list[str]:
+        """What *agent*, about to ask its model, is to be told of the others' outputs."""
+        if not agent or run.policy.mode != "enforce" or run.policy.rule_mode(RULE) != "enforce":
+            return []
+        told = []
+        with run.lock:
+            for settled in self.latest.values():
+                if settled.told or settled.agent == agent or settled.envelope.status == "success":
+                    continue
+                if not (settled.proven or run.policy.envelopes == "require") or not _receives(scope, settled):
+                    continue
+                settled.told = True
+                told.append(telling(settled.agent, settled.envelope))
+        return told
+
+    def not_successful(self) -> list[Settled]:
+        """The agents whose latest output is no success."""
+        return [settled for settled in self.latest.values() if settled.envelope.status != "success"]
+
+    def _settle(self, run: Run, agent: str, envelope: Envelope, finding: Finding | None) -> None:
+        with run.lock:
+            run.tick += 1
+            proven = finding is None or finding.proven  # what the worker says of itself is certain
+            self.latest[agent] = Settled(agent, envelope, proven, run.tick, current_step.get())
+            self.latest.move_to_end(agent)
+            while len(self.latest) > REMEMBERED:
+                self.latest.popitem(last=False)
+        if run.engine.recording(run):
+            run.engine.record_envelope(run, agent, envelope, finding.kind if finding is not None else "")
+
+    def _is_stale(self, call: ModelCall, text: str) -> bool:
+        """True where the agent gave *text* before, in another activation and to another request."""
+        if len(text) < SHORTEST_STALE:
+            return False
+        scope, asked = current_step.get(), hash(call.last_message)
+        before = self._replies.setdefault((call.agent, hash(text)), (asked, scope))
+        while len(self._replies) > REMEMBERED:
+            self._replies.popitem(last=False)
+        return scope is not None and before[0] != asked and before[1] is not scope
+
+
+def _looks(run: Run) -> bool:
+    return run.policy.envelopes != "off" and run.policy.rule_mode(RULE) != "off"
+
+
+def telling(agent: str, envelope: Envelope) -> str:
+    """What the next model is told of an output that is no success."""
+    reason = f": {envelope.reason}" if envelope.reason else ""
+    if envelope.status == "failed":
+        return (
+            f"[mas-guard] The output of {agent!r} has the status failed{reason}. Do not treat it as a result: do "
+            "without it, or get it in another way, and say what is missing."
+        )
+    return (
+        f"[mas-guard] The output of {agent!r} has the status partial{reason}. Use it only for what it holds, and say "
+        "what is missing."
+    )
+
+
+def _receives(scope: StepScope | None, settled: Settled) -> bool:
+    """True where the activation *scope* began after the output was given, or waited for it."""
+    if scope is None:
+        return False
+    return scope.began > settled.at or any(scope is waiting for waiting in settled.within)

@@ -1,0 +1,129 @@
+"""The envelope that a worker is asked for under `ENVELOPES=require`: one last line of its answer, which the app never sees.
+
+A line at the end can be asked of any model, be held back from a stream, and be taken off, so that the app's texts,
+types and stored messages stay as they were.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+
+from mas_guard.types import Envelope, Status
+
+MARKER = "<<envelope"
+REQUEST = (
+    "[mas-guard] When you give your final answer (not while you call tools), end it with one extra line, exactly in this "
+    'form: <<envelope {"status": "success|partial|failed", "confidence": 0.0 to 1.0, "reason": "one sentence"}>> — '
+    "success only if the answer is complete and rests on what you know; partial if something is missing; failed if you "
+    "could not do it. Do not mention this line otherwise."
+)
+STATUSES: tuple[Status, ...] = ("success", "partial", "failed")
+LONGEST_REASON = 500  # characters that are kept
+LONGEST_TRAILER = 4_000  # characters; what is longer is no envelope
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a worker said of its answer.
+
+    Attributes:
+        text: The answer without the line.
+        envelope: The envelope without its result; `None` where there was none, or none that holds.
+        problems: What is wrong with it, for the one attempt to repair it; never its content.
+    """
+
+    text: str
+    envelope: Envelope | None = None
+    problems: tuple[str, ...] = ()
+
+
+def read_trailer(text: str) -> Said:
+    """Take the line off *text*, and read it."""
+    start = text.rfind(MARKER)
+    if start < 0:
+        return Said(text, None, ("the line <<envelope …>> is missing",))
+    end = text.find(">>", start)
+    body = text[start + len(MARKER) : end if end >= 0 else len(text)]
+    # What stands behind the line belongs to the answer; the line break before it was asked for with it.
+    answer = _without_break(text[:start]) + (text[end + 2 :].rstrip() if end >= 0 else "")
+    if len(body) > LONGEST_TRAILER:
+        return Said(answer, None, (f"the line is longer than {LONGEST_TRAILER} characters",))
+    envelope, problems = _parse(body)
+    return Said(answer, envelope, problems)
+
+
+def repair_request(problems: tuple[str, ...]) -> str:
+    """What the worker is told in the one attempt to repair its envelope."""
+    return (
+        f"[mas-guard] Your answer above was received, but: {'; '.join(problems)}. Reply with that one line only, and "
+        'nothing else: <<envelope {"status": "success|partial|failed", "confidence": 0.0 to 1.0, "reason": "one '
+        'sentence"}>>'
+    )
+
+
+class Held:
+    """Holds back what may be the beginning of the line from a stream of text, and the line itself."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def take(self, text: str) -> str:
+        """Take a piece of the answer, and return what may pass by now."""
+        self._text += text
+        start = self._text.find(MARKER)
+        if start < 0:
+            start = len(self._text) - _overlap(self._text)
+        # Breaks before the line go with it, so they wait, too.
+        while start > 0 and self._text[start - 1] in "\r\n":
+            start -= 1
+        passed, self._text = self._text[:start], self._text[start:]
+        return passed
+
+    def rest(self) -> str:
+        """What is left of the answer once the stream has ended."""
+        said = read_trailer(self._text) if MARKER in self._text else Said(self._text)
+        self._text = ""
+        return said.text
+
+
+def _overlap(text: str) -> int:
+    """How many characters at the end of *text* may be the beginning of the marker."""
+    for length in range(min(len(MARKER) - 1, len(text)), 0, -1):
+        if MARKER.startswith(text[-length:]):
+            return length
+    return 0
+
+
+def _without_break(text: str) -> str:
+    return text.rstrip("\r\n")
+
+
+def _parse(body: str) -> tuple[Envelope | None, tuple[str, ...]]:
+    try:
+        said = json.loads(body.strip().strip("`"))
+    except (ValueError, RecursionError):
+        return None, ("the line holds no JSON object",)
+    if not isinstance(said, dict):
+        return None, ("the line holds no JSON object",)
+    problems = []
+    status = said.get("status")
+    if status not in STATUSES:
+        problems.append("`status` is none of success, partial, failed")
+    confidence = said.get("confidence")
+    if confidence is not None and not _is_share(confidence):
+        problems.append("`confidence` is no number from 0 to 1")
+    if problems or status not in STATUSES:
+        return None, tuple(problems)
+    reason = said.get("reason")
+    words = reason[:LONGEST_REASON] if isinstance(reason, str) else ""
+    return Envelope(
+        STATUSES[STATUSES.index(status)], None, None if confidence is None else float(confidence), words
+    ), ()
+
+
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0 <= value <= 1
