@@ -10,7 +10,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from mas_guard._step_scope import StepScope, current_step
-from mas_guard.envelopes import Finding, examine_reply, examine_value
+from mas_guard.envelopes import Finding, examine_reply, examine_value, read_trailer
 from mas_guard.errors import GuardStopped
 from mas_guard.types import CallOutcome, Envelope, ModelCall
 
@@ -47,18 +47,19 @@ class Settled:
         self.within: list[StepScope] = []
         self.told = False
         while scope is not None:
-            if scope.outer is not None and scope.outer.agent != agent:
-                self.within.append(scope.outer)
+            if scope.agent != agent:
+                self.within.append(scope)
             scope = scope.outer
 
 
 class EnvelopeBook:
     """See the module's text."""
 
-    __slots__ = ("_replies", "latest")
+    __slots__ = ("_repaired", "_replies", "latest")
 
     def __init__(self) -> None:
         self.latest: OrderedDict[str, Settled] = OrderedDict()
+        self._repaired: set[str] = set()
         self._replies: OrderedDict[tuple[str, int], tuple[int, StepScope | None]] = OrderedDict()
 
     def settle_reply(self, run: Run, call: ModelCall, outcome: CallOutcome) -> None:
@@ -69,7 +70,7 @@ class EnvelopeBook:
         stale = self._is_stale(call, outcome.text)
         if finding is None and stale:
             finding = Finding("stale", "partial", "the output is the same as for an earlier, different request")
-        said = call.envelope_said
+        said = call.said.envelope if call.said is not None else None
         if finding is None:
             envelope = said if said is not None else Envelope("success")
         elif said is not None and said.status == "failed":
@@ -78,11 +79,36 @@ class EnvelopeBook:
             envelope = Envelope(finding.status, None, said.confidence if said is not None else None, finding.reason)
         self._settle(run, call.agent, envelope, finding)
 
-    def settle_delegation(self, run: Run, worker: str, outcome: CallOutcome) -> None:
+    def may_repair(self, run: Run, call: ModelCall) -> bool:
+        """True where *call*'s answer has no envelope that holds, and its agent may be asked for one: once in a run, so
+        that a model that ignores the request costs one call more."""
+        if not call.asks_envelope or call.said is None or call.said.envelope is not None or run.stop is not None:
+            return False
+        with run.lock:
+            if call.agent in self._repaired:
+                return False
+            self._repaired.add(call.agent)
+        return True
+
+    def settle_repair(self, run: Run, call: ModelCall, text: str) -> None:
+        """The attempt to repair *call*'s envelope has brought *text*."""
+        assert call.said is not None
+        said = read_trailer(text)
+        before = self.latest.get(call.agent)
+        if said.envelope is not None:
+            # What shows of the answer itself stands above what the model says of it.
+            if before is None or before.envelope.status == "success" or said.envelope.status == "failed":
+                self._settle(run, call.agent, said.envelope, None)
+        elif call.said.there:
+            reason = f"its envelope does not hold ({'; '.join(call.said.problems)})"
+            self.settle_finding(run, call.agent, Finding("type", "failed", reason, proven=True))
+
+    def settle_delegation(self, run: Run, worker: str, outcome: CallOutcome, *, inner_error: bool) -> None:
         """A tool call inside which *worker* acted has ended: whoever made it gets what the framework made of it."""
         if not _looks(run):
             return
-        if outcome.error is not None or outcome.substituted:
+        failed = outcome.error is not None or outcome.substituted
+        if failed or (inner_error and examine_value(outcome.text) is not None):
             known = self.latest.get(worker)
             if known is None or known.envelope.status != "failed" or not known.proven:
                 self.settle_finding(run, worker, ENDED_IN_ERROR)

@@ -29,9 +29,21 @@ class LiveCall:
 
     Attributes:
         workers: The agents that asked their models inside of a tool call: it delegates to them.
+        inner_error: True where a run inside of a tool call has ended in an error.
     """
 
-    __slots__ = ("_keeps_share", "attempts", "booking", "call", "inside", "outer", "run", "scope", "workers")
+    __slots__ = (
+        "_keeps_share",
+        "attempts",
+        "booking",
+        "call",
+        "inner_error",
+        "inside",
+        "outer",
+        "run",
+        "scope",
+        "workers",
+    )
 
     def __init__(
         self,
@@ -50,6 +62,7 @@ class LiveCall:
         self.attempts = 0
         self.outer = outer
         self.workers: list[str] = []
+        self.inner_error = False
         self.inside: frozenset[str] = outer.inside if outer is not None else NOTHING
         if booking is not None:
             self.inside |= {booking.hold_id}
@@ -79,11 +92,17 @@ live_call: ContextVar[LiveCall | None] = ContextVar("mas_guard_call", default=No
 stops_within: ContextVar[list[GuardStopped] | None] = ContextVar("mas_guard_stops_within", default=None)
 
 
-def ended_within(stop: GuardStopped) -> None:
-    """An inner run was ended by *stop*: the tool call that it is part of has failed, whatever its code makes of that."""
+def ended_within(error: Exception) -> None:
+    """An inner run ended in *error*. Where that is a stop, the tool call that it is part of has failed, whatever its code
+    makes of that; any other error is remembered for when the tool gives an error's text back as its result."""
     told = stops_within.get()
-    if told is not None:
-        told.append(stop)
+    if told is not None and isinstance(error, GuardStopped):
+        told.append(error)
+    live = live_call.get()
+    while live is not None and not isinstance(live.call, ToolCall):
+        live = live.outer
+    if live is not None:
+        live.inner_error = True
 
 
 def call_flow(run: Run, call: Call) -> Flow:
@@ -115,7 +134,8 @@ def call_flow(run: Run, call: Call) -> Flow:
     if isinstance(call, ModelCall):
         agent_is_known(run, call.agent)
         call.notes.extend(run.envelopes.to_tell(run, call.agent, scope))
-        ask_for_envelope(run, call)
+        if not call.optional:
+            ask_for_envelope(run, call)
     if not concluding:
         verdict = judge(run, run.engine.plugins.before_call, call)
         if verdict is not None:
@@ -149,6 +169,8 @@ def call_flow(run: Run, call: Call) -> Flow:
         if not isinstance(found, Booking):
             if concluding:
                 give_up_conclusion(run, "the owner's concluding call does not fit the budget")
+            if isinstance(call, ModelCall) and call.optional:
+                return Answer(NOT_EXECUTED, "budget")
             error = refusal_error(run, call, found, scope)
             bound = refused_by(scope, found)
             if bound is not None:
@@ -178,10 +200,10 @@ def call_flow(run: Run, call: Call) -> Flow:
     run.engine.record_call(run, call, outcome, booking)
     if isinstance(call, ToolCall):
         if live.workers:
-            run.envelopes.settle_delegation(run, live.workers[-1], outcome)
+            run.envelopes.settle_delegation(run, live.workers[-1], outcome, inner_error=live.inner_error)
     elif not concluding:
         live.tell_outer_calls()
-        if outcome.answered and outcome.error is None:
+        if outcome.answered and outcome.error is None and not call.optional:
             run.envelopes.settle_reply(run, call, outcome)
     if concluding:
         take_conclusion(run, outcome)

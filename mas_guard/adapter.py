@@ -37,11 +37,12 @@ from mas_guard._flow import lost_attempt as charge_lost_attempt
 from mas_guard._ongoing import OngoingCall, begin, begin_async
 from mas_guard._run import Run, current_run
 from mas_guard._step_scope import StepScope, current_step, inner_app_scope
+from mas_guard.envelopes import Held, read_trailer, repair_request
 from mas_guard.errors import DeadlineExceeded, GuardStopped, UnsupportedVersion
 from mas_guard.hookspecs import hookimpl
 from mas_guard.patching import Patch, PatchSet, apply_all
 from mas_guard.prices import exact_counter, input_bound
-from mas_guard.types import Call, CallOutcome, Handoff, ModelCall, Step, ToolCall, Usage
+from mas_guard.types import Call, CallOutcome, Handoff, ModelCall, Said, Step, ToolCall, Usage
 
 if TYPE_CHECKING:
     from mas_guard._guard import Guard
@@ -64,9 +65,11 @@ __all__ = [
     "Finding",
     "FirstLine",
     "Flow",
+    "Said",
     "Scope",
     "GuardStopped",
     "Handoff",
+    "Held",
     "LiveCall",
     "ModelCall",
     "OngoingCall",
@@ -104,6 +107,8 @@ __all__ = [
     "last_outcome",
     "live_call",
     "outside_run",
+    "read_trailer",
+    "repair_request",
     "results",
     "run_flow",
     "seconds_left",

@@ -66,6 +66,23 @@ class Usage:
 UNKNOWN_USAGE = Usage()
 
 
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a worker said of its answer.
+
+    Attributes:
+        text: The answer without its last line, which held the envelope.
+        envelope: The envelope without its result; `None` where there was none, or none that holds.
+        problems: What is wrong with it, for the one attempt to repair it; never its content.
+        there: True where there was such a line at all.
+    """
+
+    text: str
+    envelope: Envelope | None = None
+    problems: tuple[str, ...] = ()
+    there: bool = False
+
+
 @dataclass(slots=True)
 class ModelCall:
     """One request to a model, as an adapter sees it just before it is sent.
@@ -88,7 +105,10 @@ class ModelCall:
         heard_cut, heard_refusal: True where that client heard that the reply was cut off by length, or that a filter
             took it: some frameworks keep neither.
         takes_envelope: True where the adapter can ask for an envelope with this call and take it off the reply.
-        asks_envelope: True where it is asked for; `envelope_said` is what was said, once the reply is there.
+        asks_envelope: True where it is asked for.
+        said: What was said, once the adapter has taken it off the reply: the answer as it stood, the envelope, and what
+            is wrong with it.
+        optional: True for a call of the guard's own: where it does not fit, it is left out, and nothing is stopped.
         unseen_input: True where part of the input is not visible here (history kept by the provider, media).
     """
 
@@ -106,7 +126,8 @@ class ModelCall:
     concluding: bool = False
     takes_envelope: bool = False
     asks_envelope: bool = False
-    envelope_said: Envelope | None = None
+    said: Said | None = None
+    optional: bool = False
     unseen_input: bool = False
     usage_heard: list[Callable[[], Usage]] = field(default_factory=list)
     heard_cut: bool = False

@@ -29,7 +29,7 @@ from mas_guard.adapter import (
     live_call,
     outside_run,
 )
-from mas_guard_langgraph import _translate
+from mas_guard_langgraph import _repair, _translate
 from mas_guard_langgraph._first_line import Token, held_back
 from mas_guard_langgraph._notes import told
 
@@ -52,13 +52,16 @@ def make_generate(original: Make) -> Make:
         def send() -> Any:
             token, generating = entered.set(self), _generating.set(call)
             try:
-                with told(self, call.notes), held_back(call):
+                with told(self, call), held_back(call):
                     return original(self, messages, stop, callbacks, **_keywords(self, call, keywords))
             finally:
                 _generating.reset(generating)
                 entered.reset(token)
 
-        return guard_call(run, call, send, outcome_of_result)
+        result = guard_call(run, call, send, outcome_of_result)
+        if call.asks_envelope:
+            _repair.repair(run, self, messages, call, functools.partial(original, self), keywords)
+        return result
 
     return generate
 
@@ -77,12 +80,15 @@ def make_agenerate(original: Make) -> Make:
         async def send() -> Any:
             token = entered.set(self)
             try:
-                with told(self, call.notes), held_back(call):
+                with told(self, call), held_back(call):
                     return await original(self, messages, stop, callbacks, **_keywords(self, call, keywords))
             finally:
                 entered.reset(token)
 
-        return await guard_call_async(run, call, send, outcome_of_result)
+        result = await guard_call_async(run, call, send, outcome_of_result)
+        if call.asks_envelope:
+            await _repair.repair_async(run, self, messages, call, functools.partial(original, self), keywords)
+        return result
 
     return agenerate
 
@@ -98,12 +104,13 @@ def make_stream(original: Make) -> Make:
             return original(self, input, config, stop=stop, **keywords)  # type: ignore[no-any-return]
         messages = self._convert_input(input).to_messages()
         call = _begin(run, self, [messages], keywords)
-        return guard_stream(
+        chunks = guard_stream(
             run,
             call,
             lambda: _inside(self, call, original(self, input, config, stop=stop, **_keywords(self, call, keywords))),
             _Chunks(),
         )
+        return _repair.after(chunks, run, self, [messages], call, keywords) if _asks(run) else chunks
 
     return stream
 
@@ -119,7 +126,7 @@ def make_astream(original: Make) -> Make:
             return original(self, input, config, stop=stop, **keywords)  # type: ignore[no-any-return]
         messages = self._convert_input(input).to_messages()
         call = _begin(run, self, [messages], keywords)
-        return guard_stream_async(
+        chunks = guard_stream_async(
             run,
             call,
             lambda: _inside_async(
@@ -127,6 +134,7 @@ def make_astream(original: Make) -> Make:
             ),
             _Chunks(),
         )
+        return _repair.after_async(chunks, run, self, [messages], call, keywords) if _asks(run) else chunks
 
     return astream
 
@@ -144,6 +152,10 @@ def make_new_token(original: Make) -> Make:
         return told
 
     return on_llm_new_token
+
+
+def _asks(run: Run) -> bool:
+    return run.policy.envelopes == "require"
 
 
 def _unguarded(run: Run | None, model: Any) -> None:
@@ -233,7 +245,7 @@ def _inside(model: Any, call: ModelCall, stream: Iterator[Any]) -> Iterator[Any]
         while True:
             token = entered.set(model)
             try:
-                with told(model, call.notes), held_back(call, first_line):
+                with told(model, call), held_back(call, first_line):
                     chunk = next(stream)
             except StopIteration:
                 return
@@ -250,7 +262,7 @@ async def _inside_async(model: Any, call: ModelCall, stream: Any) -> AsyncIterat
         while True:
             token = entered.set(model)
             try:
-                with told(model, call.notes), held_back(call, first_line):
+                with told(model, call), held_back(call, first_line):
                     chunk = await anext(stream)
             except StopAsyncIteration:
                 return

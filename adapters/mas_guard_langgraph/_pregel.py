@@ -280,8 +280,8 @@ def _joined(adapter: LangGraphAdapter, run: Run, pregel: Any, start: Callable[[]
                 chunk = next(stream)
             except StopIteration:
                 return
-            except GuardStopped as stop:
-                ended_within(stop)
+            except Exception as error:
+                _tell_ended(error)
                 raise
             finally:
                 current_step.reset(in_step)
@@ -311,8 +311,8 @@ async def _joined_async(
                 chunk = await anext(stream)
             except StopAsyncIteration:
                 return
-            except GuardStopped as stop:
-                ended_within(stop)
+            except Exception as error:
+                _tell_ended(error)
                 raise
             finally:
                 current_step.reset(in_step)
@@ -323,6 +323,13 @@ async def _joined_async(
             await stream.aclose()
         child.__exit__(None, None, None)
         frame.loop = None
+
+
+def _tell_ended(error: Exception) -> None:
+    from langgraph.errors import GraphBubbleUp
+
+    if isinstance(error, GuardStopped) or not isinstance(error, GraphBubbleUp):  # an interrupt is no error
+        ended_within(error)
 
 
 def _remember(result: Any) -> None:

@@ -17,6 +17,7 @@ _TEXT_PARTS = ("text", "text_delta", "refusal", "reasoning", "thinking", "tool_u
 
 PLAIN_PARTS = ("text", "text_delta", "refusal", "reasoning", "thinking", "redacted_thinking")
 REFUSALS = ("content_filter", "refusal", "safety")
+TYPED = ("response_format", "ls_structured_output_format", "functions", "previous_response_id")
 NAME_ATTRIBUTES = ("model_name", "model", "model_id", "deployment_name")
 
 
@@ -98,6 +99,7 @@ def model_call(model: Any, batches: Sequence[Sequence[Any]], keywords: dict[str,
         last_message=text_of(getattr(last, "content", last or "")),
         count_exactly=count_exactly,
         unseen_input=bool(media) or bool(keywords.get("previous_response_id")),
+        takes_envelope=len(batches) == 1 and choices == 1 and not any(keywords.get(key) for key in TYPED),
     )
 
 

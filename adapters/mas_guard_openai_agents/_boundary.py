@@ -224,7 +224,7 @@ async def _joined(frame: Frame, send: Callable[[], Awaitable[Any]]) -> Any:
         if stop is not None and stop.phase == "latched" and frame.run.policy.mode == "enforce":
             raise frame.run.raised()  # it ends first; the outermost loop gives control to the owner
         return result
-    except GuardStopped as error:
+    except Exception as error:
         ended_within(error)
         raise
     finally:

@@ -13,6 +13,7 @@ import wrapt
 from agents.retry import ModelRetryAdvice, ModelRetryNormalizedError
 
 from mas_guard.adapter import (
+    Answer,
     CallOutcome,
     FirstLine,
     GuardStopped,
@@ -26,6 +27,7 @@ from mas_guard.adapter import (
 from mas_guard.types import UNKNOWN_USAGE
 from mas_guard_openai_agents import _owed
 from mas_guard_openai_agents._agents import HOSTED_AGENTS
+from mas_guard_openai_agents._envelope import EnvelopeStream, taken_off
 from mas_guard_openai_agents._frame import Frame, active_frame
 from mas_guard_openai_agents._request import Request
 from mas_guard_openai_agents._text import field, read_output, usage_of
@@ -94,10 +96,21 @@ class GuardedModel(wrapt.ObjectProxy[Any]):
             _note_cut(frame, call, usage)
             return read_output(frame.run, call, reply.output, usage)
 
+        async def send() -> Any:
+            return taken_off(call, await model.get_response(**request.changed(call, chained=frame.chains)))
+
         try:
-            return await guard_call_async(
-                frame.run, call, lambda: model.get_response(**request.changed(call, chained=frame.chains)), read
+            # A coroutine less for the usual call, which asks for no envelope.
+            plain = frame.run.policy.envelopes != "require"
+            reply = await guard_call_async(
+                frame.run,
+                call,
+                (lambda: model.get_response(**request.changed(call, chained=frame.chains))) if plain else send,
+                read,
             )
+            if not plain:
+                await _repair(frame, model, request, call)
+            return reply
         except GuardStopped:
             frame.open_calls.not_taken(request)
             frame.refused_input = request["input"]
@@ -116,9 +129,12 @@ class GuardedModel(wrapt.ObjectProxy[Any]):
                 yield event
             return
         reply = StreamedReply(frame, call, request)
-        events = guard_stream_async(
-            frame.run, call, lambda: model.stream_response(**request.changed(call, chained=frame.chains)), reply
-        )
+
+        def send() -> AsyncIterator[Any]:
+            events = model.stream_response(**request.changed(call, chained=frame.chains))
+            return _without_envelope(call, events) if call.asks_envelope else events
+
+        events = guard_stream_async(frame.run, call, send, reply)
         first_line: FirstLine[Any] = FirstLine()
         ending: list[Any] = []
         try:
@@ -143,6 +159,7 @@ class GuardedModel(wrapt.ObjectProxy[Any]):
         finally:
             _note_cut(frame, call, reply.usage)
             await events.aclose()  # type: ignore[attr-defined]
+        await _repair(frame, model, request, call)
         for passed in (*first_line.rest(), *ending):
             yield passed
 
@@ -195,6 +212,43 @@ def _read(
         return request, ModelCall(
             type(model).__name__, agent, input_bound=len(repr(request["input"])), unseen_input=True
         )
+
+
+async def _without_envelope(call: ModelCall, events: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    held = EnvelopeStream(call)
+    try:
+        async for event in events:
+            for shown in held.take(event):
+                yield shown
+    finally:
+        await events.aclose()  # type: ignore[attr-defined]
+
+
+async def _repair(frame: Frame, model: Any, request: Request, call: ModelCall) -> None:
+    """Ask once more for an envelope that is missing or does not hold."""
+    if not call.asks_envelope or not frame.run.envelopes.may_repair(frame.run, call):
+        return
+    arguments = None if frame.chains else request.repair(call)
+    if arguments is None:
+        return
+    again = Request((), arguments)
+    asked = again.call(frame, model)
+    asked.optional = True
+    try:
+        reply = await guard_call_async(
+            frame.run,
+            asked,
+            lambda: model.get_response(**again.changed(asked, chained=False)),
+            lambda reply: read_output(frame.run, asked, reply.output, usage_of(reply.usage)),
+        )
+        if not isinstance(reply, Answer):
+            frame.run.envelopes.settle_repair(
+                frame.run, call, read_output(frame.run, asked, reply.output, Usage()).text
+            )
+    except GuardStopped:
+        raise
+    except Exception as error:  # the answer is there: what was asked beside it never takes it away
+        frame.run.engine.plugins.errors.report("Asking for an envelope again", error)
 
 
 def _note_cut(frame: Frame, call: ModelCall, usage: Usage) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from mas_guard.adapter import ModelCall, Usage, exact_counter
+from mas_guard.adapter import ModelCall, Usage, exact_counter, repair_request
 from mas_guard.prices import held_history, model_facts
 from mas_guard_openai_agents._frame import Frame
 from mas_guard_openai_agents._text import text_of
@@ -88,7 +88,19 @@ class Request:
             last_message=last_text(self["input"]),
             count_exactly=lambda: self._count(name, tools, unseen, media),
             unseen_input=bool(media or unseen),
+            takes_envelope=is_plain_text(self["output_schema"]),
         )
+
+    def repair(self, call: ModelCall) -> dict[str, Any] | None:
+        """The arguments that ask for *call*'s envelope once more; `None` where the provider would keep that."""
+        if self.held_by_provider or call.said is None:
+            return None
+        items = [*as_items(self["input"]), {"role": "assistant", "content": call.said.text}]
+        items.append({"role": "user", "content": repair_request(call.said.problems)})
+        settings = copy.copy(self["model_settings"])
+        if self["tools"] or self["handoffs"]:
+            settings.tool_choice = "none"
+        return {**self.arguments, "input": items, "model_settings": settings}
 
     def _count(self, name: str, tools: list[Any], unseen: int, media: int) -> int | None:
         from mas_guard_openai_agents._estimate import Estimate
@@ -126,6 +138,16 @@ def model_name(model: Any) -> str:
     """The model's name as its provider knows it, else the name of its class."""
     name = getattr(model, "model", None)
     return name if isinstance(name, str) and name else type(model).__name__
+
+
+def is_plain_text(schema: Any) -> bool:
+    """True where the answer is text, not a declared type."""
+    if schema is None:
+        return True
+    try:
+        return bool(schema.is_plain_text())
+    except Exception:  # a schema of the app's own kind
+        return False
 
 
 def as_items(given: Any) -> list[Any]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from mas_guard.envelopes.inference import Finding, examine_reply, examine_value
-from mas_guard.envelopes.trailer import REQUEST, Held, Said, read_trailer, repair_request
+from mas_guard.envelopes.trailer import REQUEST, Held, read_trailer, repair_request
 
 __all__ = [
     "REQUEST",
     "Finding",
     "Held",
-    "Said",
     "examine_reply",
     "examine_value",
     "read_trailer",

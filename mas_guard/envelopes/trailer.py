@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
 
-from mas_guard.types import Envelope, Status
+from mas_guard.types import Envelope, Said, Status
 
 MARKER = "<<envelope"
 REQUEST = (
@@ -24,21 +23,6 @@ LONGEST_REASON = 500  # characters that are kept
 LONGEST_TRAILER = 4_000  # characters; what is longer is no envelope
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What a worker said of its answer.
-
-    Attributes:
-        text: The answer without the line.
-        envelope: The envelope without its result; `None` where there was none, or none that holds.
-        problems: What is wrong with it, for the one attempt to repair it; never its content.
-    """
-
-    text: str
-    envelope: Envelope | None = None
-    problems: tuple[str, ...] = ()
-
-
 def read_trailer(text: str) -> Said:
     """Take the line off *text*, and read it."""
     start = text.rfind(MARKER)
@@ -49,9 +33,9 @@ def read_trailer(text: str) -> Said:
     # What stands behind the line belongs to the answer; the line break before it was asked for with it.
     answer = _without_break(text[:start]) + (text[end + 2 :].rstrip() if end >= 0 else "")
     if len(body) > LONGEST_TRAILER:
-        return Said(answer, None, (f"the line is longer than {LONGEST_TRAILER} characters",))
+        return Said(answer, None, (f"the line is longer than {LONGEST_TRAILER} characters",), there=True)
     envelope, problems = _parse(body)
-    return Said(answer, envelope, problems)
+    return Said(answer, envelope, problems, there=True)
 
 
 def repair_request(problems: tuple[str, ...]) -> str:
