@@ -55,16 +55,20 @@ class Settled:
 class EnvelopeBook:
     """See the module's text."""
 
-    __slots__ = ("_repaired", "_replies", "latest")
+    __slots__ = ("_repaired", "_replies", "latest", "texts")
 
     def __init__(self) -> None:
         self.latest: OrderedDict[str, Settled] = OrderedDict()
+        self.texts: dict[str, str] = {}  # each agent's latest answer, while the run goes on
         self._repaired: set[str] = set()
         self._replies: OrderedDict[tuple[str, int], tuple[int, StepScope | None]] = OrderedDict()
 
     def settle_reply(self, run: Run, call: ModelCall, outcome: CallOutcome) -> None:
         """A model has answered for an agent."""
-        if not call.agent or not _looks(run):
+        if not call.agent:
+            return
+        self.texts[call.agent] = outcome.text
+        if not _looks(run):
             return
         finding = examine_reply(outcome.text, cut=outcome.cut, refused=outcome.refused)
         stale = self._is_stale(call, outcome.text)
@@ -78,6 +82,13 @@ class EnvelopeBook:
         else:
             envelope = Envelope(finding.status, None, said.confidence if said is not None else None, finding.reason)
         self._settle(run, call.agent, envelope, finding)
+
+    def forget_texts(self) -> None:
+        """The run has ended: its answers are the app's."""
+        self.texts.clear()
+        self._replies.clear()
+        for settled in self.latest.values():
+            settled.within.clear()
 
     def may_repair(self, run: Run, call: ModelCall) -> bool:
         """True where *call*'s answer has no envelope that holds, and its agent may be asked for one: once in a run, so

@@ -21,6 +21,7 @@ from mas_guard.ledger import Ask, Refusal
 from mas_guard.types import ZERO, Amounts, Call, CallOutcome, Handoff, ModelCall, Step, ToolCall, Usage, Verdict
 
 NOT_EXECUTED = "not executed: limit reached"
+LONGEST_TASK = 4_000  # characters of the run's first request that are kept while it runs
 NOTHING: frozenset[str] = frozenset()
 
 
@@ -133,6 +134,10 @@ def call_flow(run: Run, call: Call) -> Flow:
 
     if isinstance(call, ModelCall):
         agent_is_known(run, call.agent)
+        if not run.task:
+            run.task = call.last_message[:LONGEST_TASK]
+        if run.packets and (packet := run.packets.pop(call.agent, None)) is not None:
+            call.notes.append(packet)
         call.notes.extend(run.envelopes.to_tell(run, call.agent, scope))
         if not call.optional:
             ask_for_envelope(run, call)
@@ -196,15 +201,16 @@ def call_flow(run: Run, call: Call) -> Flow:
         booking.settle(outcome)
     else:
         book_observed(run, call, outcome)
-    run.engine.plugins.tell(run.engine.plugins.after_call, call, outcome, run)
-    run.engine.record_call(run, call, outcome, booking)
     if isinstance(call, ToolCall):
         if live.workers:
-            run.envelopes.settle_delegation(run, live.workers[-1], outcome, inner_error=live.inner_error)
+            call.worker = live.workers[-1]
+            run.envelopes.settle_delegation(run, call.worker, outcome, inner_error=live.inner_error)
     elif not concluding:
         live.tell_outer_calls()
         if outcome.answered and outcome.error is None and not call.optional:
             run.envelopes.settle_reply(run, call, outcome)
+    run.engine.plugins.tell(run.engine.plugins.after_call, call, outcome, run)
+    run.engine.record_call(run, call, outcome, booking)
     if concluding:
         take_conclusion(run, outcome)
     return None

@@ -86,6 +86,8 @@ class Run:
         self.forked_from = ""
         self.would_stop: set[str] = set()
         self.envelopes = EnvelopeBook()
+        self.packets: dict[str, str] = {}  # what receivers of handoffs are to be shown with their next model call
+        self.task = ""  # what the run was asked for first, as far as a model call showed it
         self.tick = 0  # counts activations and outputs, to tell which came first
         self.limits = policy.budget.limits
         self.extra_hops = 0
@@ -273,6 +275,9 @@ class Run:
         self.owner_has_model = lambda: model
         self.other_agents = lambda: others
         self.adapter_state.clear()
+        self.packets.clear()
+        self.task = ""
+        self.envelopes.forget_texts()
 
     def has_history(self) -> bool:
         """True once the run has done anything that a resume must know of."""

@@ -7,8 +7,11 @@
     │ ├ HopLimitExceeded      .hops .limit
     │ ├ TurnLimitExceeded     .turns
     │ ├ RepetitionDetected    .evidence
+    │ ├ NotConverging         .agent .rounds .idle
     │ ├ OwnershipConflict
     │ ├ HandoffRejected       .problems
+    │ ├ ResultRejected        .problems
+    │ ├ EscalationRequired    .review
     │ └ StoreUnavailable      .store; the driver's error in __cause__
     ├ AdapterError
     │ ├ AdapterNotFound
@@ -97,6 +100,15 @@ class RepetitionDetected(GuardStopped):
     evidence: Any = None
 
 
+class NotConverging(GuardStopped):
+    """The declared loop of `.agent` ended after `.rounds`, the last `.idle` of which brought nothing new."""
+
+    rule = "convergence"
+    agent: str = ""
+    rounds: int = 0
+    idle: int = 0
+
+
 class OwnershipConflict(GuardStopped):
     """A run got a second owner, or none where one was asked for."""
 
@@ -108,6 +120,20 @@ class HandoffRejected(GuardStopped):
 
     rule = "handoff"
     problems: tuple[str, ...] = ()
+
+
+class ResultRejected(GuardStopped):
+    """A validator rejected the run's result before it left; `.problems` lists why."""
+
+    rule = "result"
+    problems: tuple[str, ...] = ()
+
+
+class EscalationRequired(GuardStopped):
+    """A person has to decide: `.review` is the id of the review that was opened."""
+
+    rule = "review"
+    review: str = ""
 
 
 class StoreUnavailable(GuardStopped):

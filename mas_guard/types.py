@@ -161,6 +161,7 @@ class ToolCall:
         arguments: The arguments as given, JSON-like.
         agent: The agent that asked for it; empty where none is known.
         is_handoff: True where the tool passes control on: the hop counter judges those.
+        worker: The agent that acted inside of it, once it has ended: it was a delegation.
     """
 
     tool: str
@@ -168,6 +169,7 @@ class ToolCall:
     agent: str = ""
     identity: str = ""
     is_handoff: bool = False
+    worker: str = ""
     kind: Literal["tool"] = "tool"
 
 
@@ -228,6 +230,10 @@ class Handoff:
         problems: What keeps it from being carried out, in words that a model can use: a disabled target, input that
             is not what the handoff takes.
         details: What is wrong with the input, for the model alone: it may repeat content, so it is not recorded.
+        sent_bytes, received_bytes: How much history the sender had, and how much of it the receiver gets; `None`
+            where the adapter cannot tell.
+        history_trimmed: True where a filter takes part of the history away.
+        cut_by_length: True where the sender's message was cut off at its length limit.
     """
 
     source: str
@@ -237,6 +243,10 @@ class Handoff:
     content: str = ""
     problems: tuple[str, ...] = ()
     details: str = ""
+    sent_bytes: int | None = None
+    received_bytes: int | None = None
+    history_trimmed: bool = False
+    cut_by_length: bool = False
 
 
 Status = Literal["success", "partial", "failed"]

@@ -5,11 +5,26 @@ Budget and deadline are judged in the flow itself, because they touch the ledger
 
 from __future__ import annotations
 
+from mas_guard.rules.convergence import ConvergenceRule
 from mas_guard.rules.handoff import HandoffRule
 from mas_guard.rules.hops import HopsRule
+from mas_guard.rules.packet import PacketRule
 from mas_guard.rules.repetition import RepetitionRule
+from mas_guard.rules.replan import ReplanRule
 
-BUILT_IN_RULES = (HandoffRule, HopsRule, RepetitionRule)
-RULE_NAMES = ("budget", "deadline", "handoff", "hops", "ownership", "repetition", "turns")
+BUILT_IN_RULES = (HandoffRule, PacketRule, ReplanRule, HopsRule, RepetitionRule, ConvergenceRule)
+RULE_NAMES = (
+    "budget", "convergence", "deadline", "envelope", "handoff", "hops", "ownership", "packet", "repetition", "replan",
+    "result", "turns",
+)  # fmt: skip
 
-__all__ = ["BUILT_IN_RULES", "RULE_NAMES", "HandoffRule", "HopsRule", "RepetitionRule"]
+__all__ = [
+    "BUILT_IN_RULES",
+    "RULE_NAMES",
+    "ConvergenceRule",
+    "HandoffRule",
+    "HopsRule",
+    "PacketRule",
+    "RepetitionRule",
+    "ReplanRule",
+]
