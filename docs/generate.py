@@ -73,6 +73,7 @@ GROUPS = (
     ("One agent, group, tool, model or rule", ("AGENTS__", "BUDGETS__", "TOOLS__", "MODELS__", "RULES__")),
     ("Prices and outputs that are not known", ("UNKNOWN_PRICE", "UNKNOWN_MAX_OUTPUT")),
     ("Envelopes, handoffs, confidence", ("ENVELOPES", "HANDOFFS", "CONFIDENCE", "UNKNOWN_CONFIDENCE")),
+    ("Reviews by people", ("REVIEW__",)),
     ("Mode and start", ("MODE", "RESUME", "OUTSIDE_RUN", "REQUIRE_ARMED", "DISABLE", "STRICT_CONFIG")),
     (
         "Store, events, tenant",

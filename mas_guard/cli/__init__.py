@@ -25,6 +25,8 @@ __all__ = ["commands", "main"]
         "doctor": "mas_guard.cli.doctor:doctor",
         "config": "mas_guard.cli.config:config",
         "suggest": "mas_guard.cli.suggest:suggest",
+        "replay": "mas_guard.cli.replay:replay",
+        "reviews": "mas_guard.cli.reviews:reviews",
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )

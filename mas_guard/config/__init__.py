@@ -9,6 +9,7 @@ from mas_guard.config.groups import (
     Mode,
     ModelSettings,
     Repetition,
+    ReviewSettings,
     RuleSettings,
     ToolSettings,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Policy",
     "Provenance",
     "Repetition",
+    "ReviewSettings",
     "RuleSettings",
     "Setting",
     "ToolSettings",

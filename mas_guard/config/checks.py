@@ -9,6 +9,7 @@ from typing import Any
 from mas_guard.config.faults import conflict, not_yet
 from mas_guard.config.not_yet import store_that_comes_later
 from mas_guard.config.provenance import Provenance
+from mas_guard.config.review_checks import check_review
 from mas_guard.config.table import name_in, setting_of
 
 Origin = Callable[[str], str]
@@ -23,7 +24,9 @@ def check(values: Mapping[str, Any], provenance: Mapping[str, Provenance]) -> No
     _check_repetition(values, origin)
     _check_on_limit(values, origin)
     _check_store(values, origin)
+    check_review(values, origin)
     _check_models(values, origin)
+    _check_termination(values, origin)
 
 
 def _check_repetition(values: Mapping[str, Any], origin: Origin) -> None:
@@ -57,6 +60,31 @@ def _check_store(values: Mapping[str, Any], origin: Origin) -> None:
     later = store_that_comes_later(values["STORE"])
     if later:
         raise not_yet("STORE", origin("STORE"), values["STORE"], later)
+
+
+def _check_termination(values: Mapping[str, Any], origin: Origin) -> None:
+    if not values["REQUIRE_TERMINATION"]:
+        return
+    for name in endless_loops(values):
+        raise conflict(
+            "REQUIRE_TERMINATION",
+            origin("REQUIRE_TERMINATION"),
+            f"the agent {name!r} is declared a loop, and nothing says when it ends",
+            f'Add max_rounds, patience or done_when to [agents."{name}"].',
+        )
+
+
+def endless_loops(values: Mapping[str, Any]) -> list[str]:
+    """The agents that are declared loops without anything that ends them."""
+    found = []
+    for key, value in values.items():
+        setting = setting_of(key)
+        if setting is not None and setting.key == "AGENTS__*__LOOP" and value:
+            name = name_in(setting, key)
+            ends = (values.get(f"AGENTS__{name}__{part}") for part in ("MAX_ROUNDS", "PATIENCE", "DONE_WHEN"))
+            if all(end is None for end in ends):
+                found.append(name)
+    return found
 
 
 def _check_models(values: Mapping[str, Any], origin: Origin) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from mas_guard.config.setting import Setting
 from mas_guard.config.table import BY_KEY, GROUPS, TABLES, nearest
-from mas_guard.config.writing import without_password
+from mas_guard.config.writing import HIDDEN, without_password
 from mas_guard.errors import ConfigError
 
 ENVIRONMENT = "environment variable "
@@ -15,7 +15,7 @@ ENVIRONMENT = "environment variable "
 def wrong_value(setting: Setting, key: str, source: str, given: Any, problem: str) -> ConfigError:
     """*given* is no value of *setting*."""
     return ConfigError(
-        f"{key} = {shown(given)} from {source}: {problem}. Set it like {example_of(setting, source)}, or leave it out for "
+        f"{key} = {HIDDEN if setting.secret else shown(given)} from {source}: {problem}. Set it like {example_of(setting, source)}, or leave it out for "
         f"the default ({setting.default or 'empty'}).",
         source=source,
         key=key,

@@ -38,19 +38,20 @@ GENERAL_SETTINGS: tuple[Setting, ...] = (
         "ENVELOPES",
         "choice",
         "infer",
-        "How failures of workers are found: `infer` takes only what the framework proves.",
-        "infer",
-        choices=("infer",),
-        later=("off", "require"),
+        "How failures of workers are found: `infer` reads them off their outputs and changes none; `require` also asks every "
+        "worker for an envelope, and tells whoever delegated of everything that is no success; `off` looks at nothing.",
+        "require",
+        choices=("off", "infer", "require"),
     ),
     Setting(
         "HANDOFFS",
         "choice",
         "infer",
-        "How handoffs are checked: `infer` denies those to agents that do not exist or are not allowed.",
-        "infer",
-        choices=("infer",),
-        later=("off", "complete", "require"),
+        "What a handoff must carry (task, context, output format, failure instructions): `infer` records what is missing, "
+        "`complete` fills it from what the run knows and shows it to the receiver, `require` refuses the handoff with the "
+        "list of what is missing, `off` looks at nothing. Targets that do not exist are denied in any case.",
+        "complete",
+        choices=("off", "infer", "complete", "require"),
     ),
     Setting(
         "CONFIDENCE_THRESHOLD",
@@ -65,10 +66,10 @@ GENERAL_SETTINGS: tuple[Setting, ...] = (
         "UNKNOWN_CONFIDENCE",
         "choice",
         "pass",
-        "What a result counts as whose confidence nobody stated.",
+        "What happens to a result whose confidence nobody stated: it passes, or a person reviews it (`review`, which "
+        "needs REVIEW__CHANNEL).",
         "pass",
-        choices=("pass",),
-        later=("review",),
+        choices=("pass", "review"),
     ),
     Setting(
         "UNKNOWN_PRICE",

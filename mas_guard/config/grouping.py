@@ -11,6 +11,7 @@ from mas_guard.config.groups import (
     Budget,
     ModelSettings,
     Repetition,
+    ReviewSettings,
     RuleSettings,
     ToolSettings,
 )
@@ -32,6 +33,9 @@ def parts_of(values: Mapping[str, Any]) -> dict[str, Any]:
             values["REPETITION__REDIRECT"],
             values["REPETITION__BLOCK"],
             values["REPETITION__STOP"],
+        ),
+        "review": ReviewSettings(
+            **{key[8:].lower(): value for key, value in values.items() if key.startswith("REVIEW__")}
         ),
         "agents": MappingProxyType({name: _agent(values, given) for name, given in tables["AGENTS"].items()}),
         "budgets": MappingProxyType({name: _budget(given, "") for name, given in tables["BUDGETS"].items()}),
@@ -68,6 +72,12 @@ def _agent(values: Mapping[str, Any], given: Mapping[str, Any]) -> AgentSettings
         given.get("step_timeout", values["STEP_TIMEOUT"]),
         given.get("targets"),
         given.get("is_agent"),
+        bool(given.get("loop")),
+        given.get("max_rounds"),
+        given.get("patience"),
+        given.get("done_when"),
+        given.get("contract"),
+        given.get("failure_output"),
     )
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_FLOOR, Decimal
-from typing import Literal
+from typing import Any, Literal
 
 from mas_guard.types import NANO_USD_PER_USD, Limits
 
@@ -56,12 +57,22 @@ class AgentSettings:
         step_timeout: Seconds of a step's own time, `None` for no limit; unset it is STEP_TIMEOUT's.
         targets: The agents it may hand on to, `None` for any that exist.
         is_agent: Whether this node counts as an agent, `None` to find out.
+        loop: Whether it plans or manages in rounds.
+        max_rounds, patience, done_when: When its loop ends; see the settings of these names.
+        contract: What its output must have, as it was declared; `mas_guard.contracts.contract_of` reads it.
+        failure_output: What it gives where it fails; `None` where nobody said.
     """
 
     budget: Budget
     step_timeout: float | None = None
     targets: tuple[str, ...] | None = None
     is_agent: bool | None = None
+    loop: bool = False
+    max_rounds: int | None = None
+    patience: int | None = None
+    done_when: str | None = None
+    contract: str | Mapping[str, Any] | None = None
+    failure_output: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +91,29 @@ class ModelSettings:
     output_price: Decimal | None = None
     cached_price: Decimal | None = None
     base: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewSettings:
+    """How a person is asked for a decision.
+
+    Attributes:
+        channel: queue, terminal, interrupt, webhook or callable; `None` where nobody is ever asked.
+        timeout: Seconds that a review can be answered.
+        on_timeout: Always reject.
+        store: Where reviews are kept.
+        fallback: The text in place of a rejected result, or `None`.
+        webhook_url: Where the webhook is, or `None`.
+        webhook_secret: What signs it, or `None`.
+    """
+
+    channel: str | None
+    timeout: float
+    on_timeout: str
+    store: str
+    fallback: str | None
+    webhook_url: str | None
+    webhook_secret: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

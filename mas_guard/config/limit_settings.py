@@ -133,10 +133,10 @@ LIMIT_SETTINGS: tuple[Setting, ...] = (
         "choices",
         "owner,abort",
         "What happens at a limit, in this order: the owner's concluding turn, the partial result from committed "
-        "state, or abort with the rule's error. Where nothing in the list can be done the run aborts.",
+        "state, a review by a person (`escalate`, which needs REVIEW__CHANNEL), or abort with the rule's error. Where "
+        "nothing in the list can be done the run aborts.",
         "owner,partial,abort",
-        choices=("owner", "partial", "abort"),
-        later=("escalate",),
+        choices=("owner", "partial", "escalate", "abort"),
     ),
     Setting(
         "BUDGET_WAIT",

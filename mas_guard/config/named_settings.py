@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mas_guard.config.contract_settings import CONTRACT_SETTINGS
+from mas_guard.config.coordination_settings import LOOP_SETTINGS
 from mas_guard.config.setting import Setting
 
 NAMED_SETTINGS: tuple[Setting, ...] = (
@@ -56,6 +58,8 @@ NAMED_SETTINGS: tuple[Setting, ...] = (
         '{"router": {"is_agent": false}}',
         optional=True,
     ),
+    *LOOP_SETTINGS,
+    *CONTRACT_SETTINGS,
     *(
         Setting(
             f"BUDGETS__*__{unit}",

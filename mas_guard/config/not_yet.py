@@ -8,11 +8,6 @@ _LATER: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
     (re.compile(pattern), what, instead)
     for pattern, what, instead in (
         (
-            r"REVIEW(__.*)?",
-            "reviews by people",
-            "leave it out; `on_outcome=` and the event of a stop tell a person, ON_LIMIT=owner,abort ends the run",
-        ),
-        (
             r"ONCE_TOOLS|ONCE_STORE|TOOLS__.*__ONCE",
             "tools that happen at most once",
             "leave it out and hand the provider an idempotency key from inside the tool",

@@ -17,6 +17,7 @@ from mas_guard.config.groups import (
     Mode,
     ModelSettings,
     Repetition,
+    ReviewSettings,
     RuleSettings,
     ToolSettings,
 )
@@ -72,9 +73,13 @@ class Policy:
     events: str | None
     capture_content: bool
     require_armed: bool
+    handoff_on_failure: str
+    replan_max: int | None
+    require_termination: bool
     strict_config: bool
     disable: frozenset[str]
     tenant: str | None
+    review: ReviewSettings
     agents: Mapping[str, AgentSettings]
     budgets: Mapping[str, Budget]
     tools: Mapping[str, ToolSettings]
@@ -104,6 +109,10 @@ class Policy:
         """The limits of one invocation of *agent*."""
         own = self.agents.get(agent)
         return self.agent_budget.limits if own is None else own.budget.limits
+
+    def contract_schema(self, agent: str) -> Mapping[str, Any] | None:
+        """The JSON schema of what *agent* declares to give; `None` where the settings say nothing."""
+        return None
 
     def agent_step_timeout(self, agent: str) -> float | None:
         """The seconds that a step of *agent* may take itself; `None` for no limit."""

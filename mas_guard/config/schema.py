@@ -21,6 +21,8 @@ _FORMS: dict[Kind, list[dict[str, Any]]] = {
     ],
     "boolean": [{"type": "boolean"}],
     "text": [{"type": "string", "minLength": 1}],
+    "contract": [{"type": "string", "pattern": r"^[\w.]+:[\w.]+$|\.json$"}, {"type": "object"}],
+    "value": [{}],
     "url": [{"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9+.-]*:"}],
     "names": [{"type": "array", "items": {"type": "string"}}, {"type": "string"}],
 }

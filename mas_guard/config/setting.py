@@ -17,6 +17,8 @@ Kind = Literal[
     "choices",
     "price",
     "url",
+    "contract",
+    "value",
 ]
 """How a value is written:
 
@@ -28,6 +30,8 @@ Kind = Literal[
 - `boolean`: `true` or `false`
 - `text`, `url`: as it stands
 - `names`: a list by comma
+- `contract`: `module:Name`, the path of a `.json` file, or a JSON schema as a table
+- `value`: any value that JSON has
 - `choice`, `choices`: one of the choices, or several by comma in order
 """
 
@@ -56,6 +60,7 @@ class Setting:
         below: The figure must be smaller than this.
         inherits: For a key with `*`, the key whose value holds where this is not set.
         narrowing: What an inner run may do to it.
+        secret: True where the value is never shown, in no message and no list.
     """
 
     key: str
@@ -73,6 +78,7 @@ class Setting:
     below: int | None = None
     inherits: str = ""
     narrowing: Narrowing = "stays"
+    secret: bool = False
 
     @property
     def named(self) -> bool:

@@ -8,15 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 
+from mas_guard.config.coordination_settings import COORDINATION_SETTINGS
 from mas_guard.config.general_settings import GENERAL_SETTINGS
 from mas_guard.config.limit_settings import LIMIT_SETTINGS
 from mas_guard.config.named_settings import NAMED_SETTINGS
+from mas_guard.config.review_settings import REVIEW_SETTINGS
 from mas_guard.config.setting import Setting
 
 SETTINGS: tuple[Setting, ...] = (
     *GENERAL_SETTINGS[:1],
     *LIMIT_SETTINGS,
     *GENERAL_SETTINGS[1:],
+    *COORDINATION_SETTINGS,
+    *REVIEW_SETTINGS,
     *NAMED_SETTINGS,
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -151,6 +151,19 @@ def _url(setting: Setting, given: Any) -> str:
     raise NotAValueError("it must be an address that begins with a scheme, such as memory://")
 
 
+def _contract(setting: Setting, given: Any) -> Any:
+    wanted = "it must be module:Name, the path of a .json file, or a JSON schema as a table"
+    if isinstance(given, Mapping) and given:
+        return dict(given)
+    if isinstance(given, str) and (given.endswith(".json") or re.fullmatch(r"[\w.]+:[\w.]+", given)):
+        return given
+    raise NotAValueError(wanted)
+
+
+def _value(setting: Setting, given: Any) -> Any:
+    return given
+
+
 def _names(setting: Setting, given: Any) -> tuple[str, ...]:
     items: Iterable[Any]
     if isinstance(given, str):
@@ -210,6 +223,8 @@ _READERS = {
     "boolean": _boolean,
     "text": _text,
     "url": _url,
+    "contract": _contract,
+    "value": _value,
     "names": _names,
     "choice": _choice,
     "choices": _choices,

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 from mas_guard.config.setting import Setting
 
+HIDDEN = "***"
+"""What stands for a secret."""
+
 
 def written(value: Any, setting: Setting) -> str:
-    """*value* as it is written in a variable or file, with passwords in addresses left out."""
+    """*value* as it is written in a variable or file, with secrets and passwords in addresses left out."""
     if value is None:
         return "none"
+    if setting.secret:
+        return HIDDEN
     if setting.kind == "duration" and isinstance(value, int | float):
         return _written_duration(value)
     if isinstance(value, bool):
         return "true" if value else "false"
+    if setting.kind in ("contract", "value") and not isinstance(value, str):
+        return json.dumps(value, default=str)
     if isinstance(value, tuple | list):
         return ",".join(str(item) for item in value)
     return without_password(str(value))

@@ -50,6 +50,16 @@ PROMISED = {
     "STRICT_CONFIG": True,
     "DISABLE": (),
     "TENANT": None,
+    "HANDOFF_ON_FAILURE": "say so with the reason, and do not invent a result",
+    "REPLAN_MAX": 5,
+    "REQUIRE_TERMINATION": False,
+    "REVIEW__CHANNEL": None,
+    "REVIEW__TIMEOUT": 900.0,
+    "REVIEW__ON_TIMEOUT": "reject",
+    "REVIEW__STORE": "memory://",
+    "REVIEW__FALLBACK": None,
+    "REVIEW__WEBHOOK_URL": None,
+    "REVIEW__WEBHOOK_SECRET": None,
 }
 
 

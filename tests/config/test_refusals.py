@@ -39,7 +39,6 @@ UNKNOWN_IN_CODE: list[tuple[dict[str, Any], str]] = [
 ]
 
 NOT_YET: list[tuple[dict[str, Any], str, str]] = [
-    ({"on_limit": "owner,escalate"}, "ON_LIMIT", "use owner, partial or abort"),
     ({"store": "sqlite:///runs.db"}, "STORE", "use memory://"),
     ({"store": "redis://host"}, "STORE", "use memory://"),
     ({"store": "rediss://host"}, "STORE", "use memory://"),
@@ -47,14 +46,8 @@ NOT_YET: list[tuple[dict[str, Any], str, str]] = [
     ({"once_tools": "refund:order_id"}, "ONCE_TOOLS", "idempotency key"),
     ({"once_store": "memory"}, "ONCE_STORE", "idempotency key"),
     ({"tools": {"refund": {"once": ["order_id"]}}}, "TOOLS__refund__ONCE", "idempotency key"),
-    ({"review": {"channel": "queue"}}, "REVIEW", "leave it out"),
-    ({"review__timeout": "15m"}, "REVIEW__TIMEOUT", "leave it out"),
+    ({"review": {"store": "redis://host"}}, "REVIEW__STORE", "use sqlite:///reviews.db"),
     ({"windows": {"day": {"usd": 5}}}, "WINDOWS", 'mas_guard.group("name", usd=40)'),
-    ({"envelopes": "off"}, "ENVELOPES", "use infer"),
-    ({"envelopes": "require"}, "ENVELOPES", "use infer"),
-    ({"handoffs": "off"}, "HANDOFFS", "use infer"),
-    ({"handoffs": "complete"}, "HANDOFFS", "use infer"),
-    ({"unknown_confidence": "review"}, "UNKNOWN_CONFIDENCE", "use pass"),
     ({"on_internal_error": "closed"}, "ON_INTERNAL_ERROR", "use open"),
 ]
 
@@ -110,8 +103,8 @@ def test_what_this_version_lacks_is_refused_with_what_to_use_instead(
 
 
 def test_what_this_version_lacks_is_refused_in_a_lenient_environment_too() -> None:
-    environ = {"MAS_GUARD_STRICT_CONFIG": "false", "MAS_GUARD_REVIEW__CHANNEL": "queue"}
-    with pytest.raises(ConfigError, match="REVIEW__CHANNEL = 'queue' from environment variable"):
+    environ = {"MAS_GUARD_STRICT_CONFIG": "false", "MAS_GUARD_WINDOWS": "day"}
+    with pytest.raises(ConfigError, match="WINDOWS = 'day' from environment variable"):
         load_policy(environ=environ)
 
 

@@ -72,8 +72,8 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("OWNER_RESERVE", "some", "a fraction between 0 and 1"),
     ("CONFIDENCE_THRESHOLD", "70", "at least 0 and at most 1"),
     ("REPETITION__STOP", "1", "at least 2"),
-    ("ON_LIMIT", ",", "at least one of owner, partial and abort"),
-    ("ON_LIMIT", "owner,panic", "'panic' is none of owner, partial and abort"),
+    ("ON_LIMIT", ",", "at least one of owner, partial, escalate and abort"),
+    ("ON_LIMIT", "owner,panic", "'panic' is none of owner, partial, escalate and abort"),
     ("MODE", "offf", "enforce, observe or off"),
     ("MODE", "none", "it cannot be none"),
     ("REQUIRE_ARMED", "maybe", "true or false"),
@@ -82,6 +82,8 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("UNKNOWN_MAX_OUTPUT", "0", "at least 1"),
     ("STORE", "memory", "begins with a scheme, such as memory://"),
     ("POLL_TOOLS", 5, "a list of names"),
+    ("REVIEW__TIMEOUT", "none", "it cannot be none"),
+    ("REVIEW__ON_TIMEOUT", "approve", "it must be reject"),
     ("OWNER", 5, "it must be text"),
 ]
 
