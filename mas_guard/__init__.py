@@ -14,14 +14,17 @@ if TYPE_CHECKING:
     from mas_guard._context import extract, inject
     from mas_guard._front_door import (
         bypass,
+        evidence,
         group,
         instrument,
         outcome,
         register,
+        reviewed,
         run,
         status,
         uninstrument,
         unregister,
+        validator,
         wrap,
     )
     from mas_guard._front_door import get_last_outcome as last_outcome
@@ -58,7 +61,8 @@ _HOMES = {
     "mas_guard._context": ("extract", "inject"),
     "mas_guard._group": ("Group",),
     "mas_guard._front_door": (
-        "bypass", "group", "instrument", "outcome", "register", "run", "status", "uninstrument", "unregister", "wrap",
+        "bypass", "evidence", "group", "instrument", "outcome", "register", "reviewed", "run", "status", "uninstrument",
+        "unregister", "validator", "wrap",
     ),
     "mas_guard._guard": ("Guard",),
     "mas_guard._plain_run": ("PlainRun",),
@@ -77,9 +81,9 @@ __all__ = [
     "AdapterError", "AdapterNotFound", "BudgetExceeded", "ConfigError", "DeadlineExceeded", "Decision",
     "Envelope", "EscalationRequired", "Group", "Guard", "GuardError", "GuardStopped", "HandoffRejected", "HopLimitExceeded",
     "NotConverging", "Outcome", "OwnershipConflict", "PlainRun", "Policy", "RepetitionDetected", "ResultRejected", "SeamMissing",
-    "StoreUnavailable", "TurnLimitExceeded", "UnsupportedVersion", "Verdict", "bypass", "extract", "group", "hookimpl", "inject",
-    "instrument", "last_outcome", "load_policy", "outcome", "register", "run", "status", "uninstrument",
-    "unregister", "wrap",
+    "StoreUnavailable", "TurnLimitExceeded", "UnsupportedVersion", "Verdict", "bypass", "evidence", "extract", "group", "hookimpl", "inject",
+    "instrument", "last_outcome", "load_policy", "outcome", "register", "reviewed", "run", "status", "uninstrument",
+    "unregister", "validator", "wrap",
 ]  # fmt: skip
 
 

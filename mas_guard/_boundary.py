@@ -6,14 +6,16 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 
 from mas_guard._conclusion import brief_for
 from mas_guard._effects import Flow, Proceed, Scope
+from mas_guard._gate import escalate_limit, final_envelope, judge_result
 from mas_guard._group import current_groups
 from mas_guard._run import Run, current_run
 from mas_guard._step_scope import current_step
-from mas_guard.errors import GuardStopped
+from mas_guard.errors import EscalationRequired, GuardStopped
 from mas_guard.types import CallOutcome, Envelope, Outcome, OutcomeStatus
 
 last_outcome: ContextVar[Outcome | None] = ContextVar("mas_guard_last_outcome", default=None)
@@ -63,6 +65,10 @@ def finish(
     on_outcome: Callable[[Outcome], None] | None = None,
 ) -> Outcome:
     """Give *run* its outcome, record it, and tell whoever wants to know. Only the first call counts."""
+    if run.outcome is None and run.policy.mode != "off":
+        judge_result(run, result)
+        if run.stop is not None and run.stop.escalates and run.policy.mode == "enforce" and not run.suspended:
+            escalate_limit(run)
     with run.lock:
         if run.outcome is not None:
             return run.outcome
@@ -86,6 +92,8 @@ def finish(
         repeats=most_repeats(run),
     )
     engine.plugins.tell(engine.plugins.run_finished, run, outcome)
+    if run.stop is not None and run.policy.review.channel == "webhook" and run.policy.mode == "enforce":
+        engine.desk(run.policy).notify_stop(outcome)
     for group in run.groups:
         group.add(outcome)
     last_outcome.set(outcome)
@@ -124,7 +132,7 @@ def _outcome(run: Run, result: CallOutcome, state: Callable[[], Any]) -> Outcome
             envelope = Envelope("partial", partial, None, reason)
         else:
             stop.abort("control never came back to the owner")
-            status, partial = "aborted", state()
+            status, partial = "escalated" if isinstance(stop.error, EscalationRequired) else "aborted", state()
             envelope = Envelope("failed", None, None, reason)
     elif error is not None:
         status, partial = "aborted", state()
@@ -144,6 +152,11 @@ def _outcome(run: Run, result: CallOutcome, state: Callable[[], Any]) -> Outcome
             f"{one.agent}: {one.envelope.status}, {one.envelope.reason or 'no reason given'}" for one in poor[:5]
         )
         envelope = Envelope("partial", None, None, reason)
+    elif run.doubts:
+        status, rule, reason = "partial", "result", " ".join(run.doubts)
+        envelope = replace(final_envelope(run, result)[1], status="partial", result=None, reason=reason)
+    else:
+        envelope = replace(final_envelope(run, result)[1], result=None)
     return Outcome(
         status=status,
         run_id=run.id,

@@ -10,6 +10,11 @@ ESCALATE = "ESCALATE:"
 DIRECTIVES = (ABORT, ESCALATE)
 
 
+def asks_people(run: Run) -> bool:
+    """True where a person can be asked."""
+    return run.policy.review.channel is not None
+
+
 def brief_for(run: Run) -> Brief:
     """What the owner is told: which limit, the figures, the path so far, and what it may answer."""
     stop = run.stop
@@ -20,7 +25,8 @@ def brief_for(run: Run) -> Brief:
         f"Path so far: {' -> '.join(path) or 'none'}. Hops: {run.hops}.\n"
         "This is your concluding turn: no tool can be called and control cannot be handed on. Answer now with "
         "the best result that what is known so far supports, and say what is missing. If nothing useful can be "
-        f"said, answer with a first line '{ABORT} <reason>'."
+        f"said, answer with a first line '{ABORT} <reason>'"
+        + (f", or with '{ESCALATE} <reason>' where a person has to decide." if asks_people(run) else ".")
     )
     return Brief(
         rule=stop.error.rule,
@@ -51,6 +57,9 @@ def take_conclusion(run: Run, outcome: CallOutcome) -> None:
     for word in DIRECTIVES:
         if text.startswith(word):
             reason = text[len(word) :].split("\n", 1)[0].strip()
+            if word == ESCALATE and asks_people(run):
+                stop.escalate(f"the owner asked for a person: {reason}")
+                raise run.raised()
             stop.abort(f"the owner decided to abort: {reason}")
             raise run.raised()
     stop.conclude(outcome.text)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mas_guard._budget import Booking
     from mas_guard._run import Run
     from mas_guard.config import Policy
+    from mas_guard.reviews import Desk
 
 logger = logging.getLogger("mas_guard")
 
@@ -66,6 +67,15 @@ class Engine:
                 key="STORE",
             )
         return factory(url)  # type: ignore[no-any-return]
+
+    def desk(self, policy: Policy) -> Desk:
+        """Where reviews under *policy* are opened and answered."""
+        found = policy.remembered.get("desk")
+        if found is None:
+            from mas_guard.reviews import Desk  # lazily: most runs never ask a person
+
+            found = policy.remembered.setdefault("desk", Desk(policy, self.plugins))
+        return found  # type: ignore[no-any-return]
 
     # -- the record ---------------------------------------------------------------------------------
 

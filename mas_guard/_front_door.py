@@ -9,10 +9,14 @@ from mas_guard._boundary import last_outcome, results
 from mas_guard._group import Group
 from mas_guard._guard import shared_guard
 from mas_guard._plain_run import PlainRun
+from mas_guard._run import current_run
+from mas_guard._validators import Validator, ValidatorPlugin
 from mas_guard.config import Policy
 from mas_guard.types import Outcome
 
 App = TypeVar("App")
+
+_validators: dict[Any, ValidatorPlugin] = {}
 
 
 def wrap(app: App, policy: Policy | None = None, **overrides: Any) -> App:
@@ -74,6 +78,36 @@ def status() -> dict[str, Any]:
     return shared_guard().status()
 
 
+def reviewed(review_id: str, **overrides: Any) -> Any:
+    """What a person decided about the review *review_id*, opened here or in another process; `None` while it waits.
+
+    The `Resolution` has `.decision` (approved, rejected, answered) and `.result`: what takes the result's place where a
+    person edited or gave it, and the fallback text where it was rejected. A review whose time is over is decided by this
+    call. Overrides are settings, where they are not in the environment or a file.
+
+    Raises:
+        ReviewNotFound: There is no such review.
+    """
+    from mas_guard.config import load_policy
+
+    return shared_guard().engine.desk(load_policy(overrides)).resolution(review_id)
+
+
+def evidence(*texts: str) -> None:
+    """Declare texts that the figures of the current run's result must stand in. Nothing outside of runs."""
+    run = current_run.get()
+    if run is not None:
+        run.evidence.extend(texts)
+
+
+def validator(check: Validator) -> Validator:
+    """Judge every run's result by a function `(envelope, run)` before it leaves; a text that it returns, or False, rejects
+    the result. `unregister(check)` takes it back."""
+    plugin = _validators.setdefault(check, ValidatorPlugin(check))
+    shared_guard().register(plugin)
+    return check
+
+
 def register(plugin: object) -> None:
     """Add a rule, a store, a price or a decision plugin for this process."""
     shared_guard().register(plugin)
@@ -81,4 +115,4 @@ def register(plugin: object) -> None:
 
 def unregister(plugin: object) -> None:
     """Take a plugin back."""
-    shared_guard().unregister(plugin)
+    shared_guard().unregister(_validators.pop(plugin, plugin) if callable(plugin) else plugin)

@@ -131,7 +131,8 @@ def open_plain_run(guard: Guard, name: str, owner: str, overrides: dict[str, Any
     finally:
         current_step.reset(step)
         current_run.reset(token)
-        outcome = finish(run, CallOutcome(error=error), lambda: plain.result, on_outcome)
+        text = plain.result if isinstance(plain.result, str) else ""
+        outcome = finish(run, CallOutcome(text, error=error), lambda: plain.result, on_outcome)
     stop = run.stop
     if stop is not None and policy.mode == "enforce":
         if stop.action == "abort":

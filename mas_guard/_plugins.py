@@ -125,6 +125,7 @@ class Plugins:
         self.after_handoff = self._compiled("mas_guard_after_handoff", ("handoff", "outcome", "run"))
         self.before_call = self._compiled("mas_guard_before_call", ("call", "run"))
         self.after_call = self._compiled("mas_guard_after_call", ("call", "outcome", "run"))
+        self.validate_result = self._compiled("mas_guard_validate_result", ("envelope", "run"))
         self.on_event = self._compiled("mas_guard_on_event", ("event",))
         self.has_price_hook = bool(self._manager.hook.mas_guard_price.get_hookimpls())
         self.has_decide_hook = bool(self._manager.hook.mas_guard_decide.get_hookimpls())
@@ -180,6 +181,10 @@ class Plugins:
     def decide(self, brief: Brief, run: Any) -> Decision | None:
         """Ask for the decision of an owner that is no agent."""
         return self._first("mas_guard_decide", brief=brief, run=run)  # type: ignore[no-any-return]
+
+    def escalate(self, review: Any, run: Any) -> Any:
+        """Ask the plugins for a person's decision about *review*."""
+        return self._first("mas_guard_escalate", review=review, run=run)
 
     def price(self, model: str, usage: Usage) -> int | None:
         """Ask the plugins what *usage* of *model* costs, in nano-USD."""

@@ -86,6 +86,8 @@ class Run:
         self.forked_from = ""
         self.would_stop: set[str] = set()
         self.envelopes = EnvelopeBook()
+        self.doubts: list[str] = []  # what validators said of the result, where nobody is there to decide
+        self.evidence: list[str] = []  # texts that the result's figures must stand in; none where none is declared
         self.packets: dict[str, str] = {}  # what receivers of handoffs are to be shown with their next model call
         self.task = ""  # what the run was asked for first, as far as a model call showed it
         self.tick = 0  # counts activations and outputs, to tell which came first
@@ -276,6 +278,7 @@ class Run:
         self.other_agents = lambda: others
         self.adapter_state.clear()
         self.packets.clear()
+        self.evidence.clear()
         self.task = ""
         self.envelopes.forget_texts()
 

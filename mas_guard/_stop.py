@@ -23,26 +23,39 @@ class Stop:
         action: The action in force: `owner`, `partial` or `abort`.
         phase: latched; concluding (control is with the owner); asked (its one call is out); concluded.
         result: The text of the owner's conclusion.
+        escalates: True where a person is to decide: the run ends as by `abort`, and a review of it is opened.
         reason: Why an earlier action did not lead to an end, for the outcome.
     """
 
-    __slots__ = ("_actions", "_lock", "action", "error", "phase", "reason", "result")
+    __slots__ = ("_actions", "_lock", "action", "error", "escalates", "phase", "reason", "result")
 
     def __init__(self, error: GuardStopped, actions: tuple[str, ...]) -> None:
         self._lock = threading.Lock()
         self._actions = [action for action in actions if action != "abort"]
+        self.escalates = False
         self.error = error
         self.phase: Phase = "latched"
         self.result = ""
         self.reason = ""
+        self.action = "abort"
+        self._take_next()
+
+    def _take_next(self) -> None:
         self.action = self._actions.pop(0) if self._actions else "abort"
+        if self.action == "escalate":
+            self.escalates, self.action = True, "abort"
+
+    def escalate(self, reason: str) -> None:
+        """Give every action but asking a person up."""
+        self.abort(reason)
+        self.escalates = True
 
     def next_action(self, reason: str) -> str:
         """Give the action in force up for *reason* and return the one that follows; `abort` ends the list."""
         with self._lock:
-            self.reason = f"{self.reason}; {reason}" if self.reason else reason
+            self.reason = f"{self.reason}; {reason}" if self.reason and reason else self.reason or reason
             self.phase = "latched"
-            self.action = self._actions.pop(0) if self._actions else "abort"
+            self._take_next()
             return self.action
 
     def abort(self, reason: str) -> None:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from contextvars import Context, ContextVar
 from typing import Any
 
-from mas_guard._flow import live_call
 from mas_guard._group import current_groups
+from mas_guard._live_call import live_call
 from mas_guard._run import current_run
 from mas_guard._step_scope import current_step
 from mas_guard.patching import Patch, PatchSet

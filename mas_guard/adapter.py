@@ -19,24 +19,14 @@ from mas_guard._conclusion import DIRECTIVES
 from mas_guard._drivers import drive, drive_async, drive_stream, drive_stream_async
 from mas_guard._effects import Answer, Collector, Flow, Reader, Scope
 from mas_guard._first_line import FirstLine
-from mas_guard._flow import (
-    NOT_EXECUTED,
-    LiveCall,
-    call_flow,
-    check_time,
-    ended_within,
-    handoff_flow,
-    live_call,
-    seconds_left,
-    step_flow,
-    stops_within,
-    was_cut_by_us,
-)
-from mas_guard._flow import attempt as count_attempt
-from mas_guard._flow import lost_attempt as charge_lost_attempt
+from mas_guard._flow import NOT_EXECUTED, call_flow, handoff_flow, step_flow, was_cut_by_us
+from mas_guard._live_call import LiveCall, ended_within, live_call, stops_within
+from mas_guard._live_call import attempt as count_attempt
+from mas_guard._live_call import lost_attempt as charge_lost_attempt
 from mas_guard._ongoing import OngoingCall, begin, begin_async
 from mas_guard._run import Run, current_run
 from mas_guard._step_scope import StepScope, current_step, inner_app_scope
+from mas_guard._time_left import check_time, seconds_left
 from mas_guard.envelopes import Held, read_trailer, repair_request
 from mas_guard.errors import DeadlineExceeded, GuardStopped, UnsupportedVersion
 from mas_guard.hookspecs import hookimpl

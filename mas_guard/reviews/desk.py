@@ -236,8 +236,7 @@ class Desk:
 
     def _announce(self, review: Review, run: Any, channel: str) -> None:
         if self._plugins is not None:
-            # Through the manager that reports a raising hook once and goes on.
-            self._take(review, self._plugins._first("mas_guard_escalate", review=review, run=run), "a plugin")
+            self._take(review, self._plugins.escalate(review, run), "a plugin")
         if self.resolution(review.id) is not None:
             return
         function = callables.registered_reviewer()

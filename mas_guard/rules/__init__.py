@@ -11,8 +11,9 @@ from mas_guard.rules.hops import HopsRule
 from mas_guard.rules.packet import PacketRule
 from mas_guard.rules.repetition import RepetitionRule
 from mas_guard.rules.replan import ReplanRule
+from mas_guard.rules.result import ResultRule
 
-BUILT_IN_RULES = (HandoffRule, PacketRule, ReplanRule, HopsRule, RepetitionRule, ConvergenceRule)
+BUILT_IN_RULES = (HandoffRule, PacketRule, ReplanRule, HopsRule, RepetitionRule, ConvergenceRule, ResultRule)
 RULE_NAMES = (
     "budget", "convergence", "deadline", "envelope", "handoff", "hops", "ownership", "packet", "repetition", "replan",
     "result", "turns",
@@ -27,4 +28,5 @@ __all__ = [
     "PacketRule",
     "RepetitionRule",
     "ReplanRule",
+    "ResultRule",
 ]

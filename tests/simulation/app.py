@@ -7,17 +7,11 @@ from typing import Any
 
 from mas_guard._boundary import run_flow
 from mas_guard._effects import Answer
-from mas_guard._flow import (
-    attempt,
-    call_flow,
-    check_time,
-    handoff_flow,
-    live_call,
-    lost_attempt,
-    step_flow,
-)
+from mas_guard._flow import call_flow, handoff_flow, step_flow
+from mas_guard._live_call import attempt, live_call, lost_attempt
 from mas_guard._run import Run
 from mas_guard._step_scope import StepScope, current_step
+from mas_guard._time_left import check_time
 from mas_guard.errors import GuardStopped
 from mas_guard.types import Amounts, CallOutcome, Handoff, Step, ToolCall, Usage
 from tests.simulation.driving import Sending, guarded

@@ -10,7 +10,8 @@ from typing import Any
 from mas_guard._boundary import run_flow
 from mas_guard._drivers import drive_async, drive_stream_async
 from mas_guard._effects import Answer
-from mas_guard._flow import attempt, call_flow, handoff_flow, live_call, step_flow
+from mas_guard._flow import call_flow, handoff_flow, step_flow
+from mas_guard._live_call import attempt, live_call
 from mas_guard._run import Run
 from mas_guard._step_scope import StepScope, current_step
 from mas_guard.errors import GuardStopped

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from mas_guard._budget import DISPATCHED_LEASE
-from mas_guard._flow import LiveCall, seconds_left
+from mas_guard._live_call import LiveCall
 from mas_guard._run import Run
 from mas_guard._step_scope import StepScope, current_step
+from mas_guard._time_left import seconds_left
 from mas_guard.prices import cost, model_facts
 from mas_guard.types import Amounts, Call, ModelCall, ToolCall, Usage
 

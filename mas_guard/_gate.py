@@ -1,0 +1,124 @@
+"""The gate: a run's result is judged before it leaves, and where a person has to decide, a review is opened."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from mas_guard.errors import EscalationRequired, GuardError, ResultRejected
+from mas_guard.types import CallOutcome, Envelope, Verdict
+
+if TYPE_CHECKING:
+    from mas_guard._run import Run
+    from mas_guard.reviews import Review
+
+RULE = "result"
+
+
+def judge_result(run: Run, result: CallOutcome) -> None:
+    """Ask the validators about the result of a run that is about to end well; what they refuse is latched."""
+    if run.stop is not None or run.suspended or result.error is not None or not run.engine.plugins.validate_result:
+        return
+    agent, envelope = final_envelope(run, result)
+    plugins = run.engine.plugins
+    for hook in plugins.validate_result:
+        verdict = plugins.verdict(hook, envelope, run)
+        if verdict is None or verdict.kind == "allow":
+            continue
+        enforced = run.policy.rule_mode(verdict.rule) == "enforce"
+        asks = verdict.kind == "escalate" and run.policy.review.channel is not None
+        acts = enforced and (verdict.kind == "deny" or asks)
+        run.engine.record_verdict(run, verdict, verdict.action if acts else "none")
+        if not enforced:
+            continue
+        if verdict.kind == "deny":
+            reject(run, verdict)
+            return
+        if asks:
+            shown = {"result": envelope.result, "confidence": envelope.confidence, "task": run.task}
+            review = open_review(run, "result", agent, verdict.reason, shown)
+            if review is None or settle_at_once(run, review):
+                continue
+            return
+        run.doubts.append(verdict.reason)
+
+
+def final_envelope(run: Run, result: CallOutcome) -> tuple[str, Envelope]:
+    """The agent that gave the run's result, and the result with what it is worth."""
+    latest = next(reversed(run.envelopes.latest.values()), None)
+    if latest is None:
+        return "", Envelope("success", result.text or None)
+    found, text = latest.envelope, run.envelopes.texts.get(latest.agent, result.text)
+    return latest.agent, Envelope(found.status, text, found.confidence, found.reason)
+
+
+def reject(run: Run, verdict: Verdict) -> None:
+    """The result does not leave: the boundary raises."""
+    reason = f"Run {run.id}: its result was rejected: {verdict.reason or verdict.rule}"
+    error = verdict.stop if isinstance(verdict.stop, GuardError) else None
+    rejected = error if isinstance(error, ResultRejected) else ResultRejected(reason, problems=(verdict.reason,))
+    run.latch(rejected).abort("")
+    run.engine.record_stop(run)
+
+
+def open_review(run: Run, kind: Any, agent: str, reason: str, shown: dict[str, Any]) -> Review | None:
+    """Open a review of this run; `None` where that cannot be done, which the outcome says."""
+    desk = run.engine.desk(run.policy)
+    try:
+        review = desk.open(run, kind, agent, reason, shown, editable=True)
+    except Exception as error:  # a store that is down must not take the app's result with it
+        run.engine.plugins.errors.report("Opening a review", error)
+        run.note(f"a review could not be opened: {type(error).__name__}")
+        run.doubts.append(reason)
+        return None
+    run.engine.event(run, "review", **review.figures())
+    return review
+
+
+def settle_at_once(run: Run, review: Review) -> bool:
+    """True where the review was approved as it stands while it was opened; else the run is escalated."""
+    desk = run.engine.desk(run.policy)
+    try:
+        asyncio.get_running_loop()
+        resolution = desk.resolution(review.id)  # nobody waits for a person on an event loop
+    except RuntimeError:
+        resolution = desk.ask(review)
+    if resolution is not None and resolution.decision == "approved" and not resolution.edited:
+        return True
+    escalate(run, review)
+    return False
+
+
+def escalate(run: Run, review: Review) -> None:
+    """A person has to decide: the boundary raises, and names the review."""
+    error = EscalationRequired(
+        f"Run {run.id} waits for a person: {review.reason} Answer it with `mas-guard reviews show {review.id}`; "
+        f"mas_guard.reviewed({review.id!r}) gives what was decided.",
+        review=review.id,
+    )
+    run.latch(error).abort("")
+    run.engine.record_stop(run)
+
+
+def escalate_limit(run: Run) -> None:
+    """The run was stopped and `escalate` is what follows: a review of what there is is opened."""
+    stop = run.stop
+    assert stop is not None
+    shown = {
+        "limit": str(stop.error),
+        "path": list(run.path),
+        "spent": run.spent()._asdict(),
+        "answers": {agent: text[:2_000] for agent, text in run.envelopes.texts.items()},
+        "task": run.task,
+    }
+    review = open_review(run, "limit", run.owner, str(stop.error), shown)
+    if review is None:
+        return
+    error = EscalationRequired(
+        f"{stop.error} A person has to decide: `mas-guard reviews show {review.id}`; mas_guard.reviewed({review.id!r}) "
+        "gives what was decided.",
+        review=review.id,
+    )
+    error.__cause__ = stop.error
+    error.run = run
+    stop.error = error
