@@ -22,6 +22,7 @@ REMEMBERED = 512  # outputs of a run; of more agents, or more texts, the oldest 
 ENDED_IN_ERROR = Finding(
     "exception", "failed", "it ended in an error, and what was given back is only that error's text", proven=True
 )
+SUCCESS = Envelope("success")
 SHORTEST_STALE = 20  # characters; the same short answer twice is nothing to wonder at
 
 
@@ -76,7 +77,7 @@ class EnvelopeBook:
             finding = Finding("stale", "partial", "the output is the same as for an earlier, different request")
         said = call.said.envelope if call.said is not None else None
         if finding is None:
-            envelope = said if said is not None else Envelope("success")
+            envelope = said if said is not None else SUCCESS
         elif said is not None and said.status == "failed":
             envelope = said
         else:
