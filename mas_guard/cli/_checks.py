@@ -16,10 +16,12 @@ from mas_guard import __version__
 from mas_guard._guard import Guard
 from mas_guard.adapter import Adapter, Finding
 from mas_guard.config import SETTINGS, Policy
+from mas_guard.config.checks import endless_loops
 from mas_guard.errors import AdapterError
 from mas_guard.launch.environment import START
 from mas_guard.launch.summary import install_command
 from mas_guard.prices import model_facts
+from mas_guard.reviews import remarks
 
 
 def python_findings() -> Iterator[Finding]:
@@ -139,6 +141,18 @@ def settings_findings(policy: Policy) -> Iterator[Finding]:
             "budgets are kept in memory (STORE=memory://): each process has its own, and a restart forgets them",
             "keep the runs that share a budget in one process",
         )
+
+
+def coordination_findings(policy: Policy) -> Iterator[Finding]:
+    """Loops that nothing ends, and whether a person can be asked."""
+    for name in endless_loops(policy.values):
+        yield Finding(
+            "warning",
+            f"the agent {name!r} is declared a loop, and nothing says when it ends",
+            f'add max_rounds, patience or done_when to [agents."{name}"]; REQUIRE_TERMINATION=true refuses to start',
+        )
+    for remark in remarks(policy):
+        yield Finding(remark.mark, remark.text, remark.fix)
 
 
 def _events_findings(events: str | None) -> Iterator[Finding]:

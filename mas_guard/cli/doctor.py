@@ -51,6 +51,7 @@ def _sections(app: str | None, models: tuple[str, ...]) -> Iterator[tuple[str, l
     guard = shared_guard()
     yield "Python", list(_checks.python_findings())
     yield "Settings", list(_checks.settings_findings(policy))
+    yield "Coordination", list(_checks.coordination_findings(policy))
     yield "Plugins", list(_checks.plugin_findings(guard))
     names = list(models)
     about_app: list[Finding] = []

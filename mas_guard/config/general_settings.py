@@ -57,7 +57,8 @@ GENERAL_SETTINGS: tuple[Setting, ...] = (
         "CONFIDENCE_THRESHOLD",
         "share",
         "0.7",
-        "A worker's confidence below this makes the outcome `partial`.",
+        "A result whose agent states less confidence than this is reviewed by a person, where REVIEW__CHANNEL is set; else "
+        "it leaves as it is and the outcome is `partial`. Agents state it under `ENVELOPES=require`.",
         "0.8",
         unit="0 to 1",
         narrowing="larger",
