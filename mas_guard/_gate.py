@@ -10,7 +10,7 @@ from mas_guard.types import CallOutcome, Envelope, Verdict
 
 if TYPE_CHECKING:
     from mas_guard._run import Run
-    from mas_guard.reviews import Review
+    from mas_guard.reviews import Review, ReviewRecord
 
 RULE = "result"
 
@@ -18,6 +18,8 @@ RULE = "result"
 def judge_result(run: Run, result: CallOutcome) -> None:
     """Ask the validators about the result of a run that is about to end well; what they refuse is latched."""
     if run.stop is not None or run.suspended or result.error is not None or not run.engine.plugins.validate_result:
+        return
+    if run.resumed and decided_before(run):
         return
     agent, envelope = final_envelope(run, result)
     plugins = run.engine.plugins
@@ -41,6 +43,40 @@ def judge_result(run: Run, result: CallOutcome) -> None:
                 continue
             return
         run.doubts.append(verdict.reason)
+
+
+def decided_before(run: Run) -> bool:
+    """True where a review of this very result was opened before the run was resumed: it is what decides now."""
+    record = latest_review(run, "result")
+    if record is None:
+        return False
+    review, resolution = record
+    if resolution is None:
+        escalate(run, review)
+    elif resolution.decision == "rejected":
+        error = ResultRejected(
+            f"Run {run.id}: its result was rejected in review {review.id}"
+            f"{': ' + resolution.reason if resolution.reason else ''}. mas_guard.reviewed({review.id!r}).result is what "
+            "takes its place.",
+            problems=(resolution.reason or "rejected in review",),
+        )
+        run.latch(error).abort("")
+        run.engine.record_stop(run)
+    elif resolution.edited or resolution.decision == "answered":
+        run.note(f"a person has put another result in the place of this one: mas_guard.reviewed({review.id!r}).result")
+    return True
+
+
+def latest_review(run: Run, kind: str) -> ReviewRecord | None:
+    """The latest review of that kind that this run has opened, in whichever process, and how it was decided."""
+    if run.policy.review.channel is None or run.policy.mode != "enforce":
+        return None
+    try:
+        found = [record for record in run.engine.desk(run.policy).of_run(run.id) if record.review.kind == kind]
+    except Exception as error:  # a store that is down must not take the app's result with it
+        run.engine.plugins.errors.report("Reading reviews", error)
+        return None
+    return found[-1] if found else None
 
 
 def final_envelope(run: Run, result: CallOutcome) -> tuple[str, Envelope]:

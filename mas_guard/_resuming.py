@@ -77,3 +77,13 @@ def stop_in_force(run: Run, state: Mapping[str, Any], *, human_input: bool) -> G
     kind = getattr(errors, record["kind"], GuardStopped)
     stop: GuardStopped = kind(record["message"], **record.get("fields", {}))
     return stop
+
+
+def approved_in_review(run: Run, state: Mapping[str, Any]) -> bool:
+    """True where the stop that *state* was saved with was put to a person, who let the run go on."""
+    if not state.get("stop"):
+        return False
+    from mas_guard._gate import latest_review  # lazily: most resumes have nothing to do with a review
+
+    record = latest_review(run, "limit")
+    return record is not None and record.resolution is not None and record.resolution.decision == "approved"

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from mas_guard._clock import ActiveClock
 from mas_guard._envelope_book import EnvelopeBook
-from mas_guard._resuming import TopUps, stop_in_force, stop_record
+from mas_guard._resuming import TopUps, approved_in_review, stop_in_force, stop_record
 from mas_guard._stop import Stop
 from mas_guard.errors import GuardStopped, OwnershipConflict, passing_through
 from mas_guard.ledger import Account, Ledger
@@ -97,6 +97,7 @@ class Run:
         self.failed_agents: dict[str, str] = {}  # agents that a limit of their own ended, and its rule
         self.suspended = False
         self.took_input = False  # a human's input resumed it
+        self.resumed = False
         self.owner_has_model: Callable[[], bool] = lambda: False
         self.other_agents: Callable[[], bool] = lambda: False
         self._owner = owner or policy.owner or ""
@@ -341,6 +342,9 @@ class Run:
         self.ledger.close(unused)
         self.engine.know_top_ups(self.id, TopUps.restored(state.get("top_ups")))
         self.engine.apply_top_ups(self)
+        self.resumed = True
+        # A person who approved it in a review has looked at it, as one who answers an interrupt has.
+        human_input = human_input or approved_in_review(self, state)
         stop = stop_in_force(self, state, human_input=human_input)
         self.restore(state)
         self.took_input = self.took_input or human_input
