@@ -189,14 +189,21 @@ class Engine:
                 fields["content"] = handoff.content
         self.event(run, "handoff", **fields, hops=run.hops)
 
-    def record_envelope(self, run: Run, agent: str, envelope: Envelope, found: str) -> None:
-        """Record what an output was worth; never the output. *found* is what was found wrong with it."""
+    def record_envelope(self, run: Run, agent: str, envelope: Envelope, found: str, text: str) -> None:
+        """Record what an output was worth and its shape (types and field names), never the output. *found* is what was
+        found wrong with it."""
         fields: dict[str, Any] = {"agent": agent, "worth": envelope.status, "confidence": envelope.confidence}
         if found:
             fields["finding"] = found
         # A reason may be the model's own words, and so content.
         if envelope.reason and (found or run.policy.capture_content):
             fields["reason"] = envelope.reason
+        if text and envelope.status == "success":
+            from mas_guard.contracts import shape_of  # lazily: only where somebody reads events
+            from mas_guard.contracts.json_text import NOT_JSON, parsed
+
+            value = parsed(text)
+            fields["shape"] = shape_of(text if value is NOT_JSON else value)
         self.event(run, "envelope", **fields)
 
     def stop_in_force(self, run: Run, rule: str, error: GuardStopped) -> bool:

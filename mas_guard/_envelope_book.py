@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mas_guard._run import Run
 
 RULE = "envelope"
+LISTED = 3  # violations of a contract that are said
 REMEMBERED = 512  # outputs of a run; of more agents, or more texts, the oldest are forgotten
 ENDED_IN_ERROR = Finding(
     "exception", "failed", "it ended in an error, and what was given back is only that error's text", proven=True
@@ -72,6 +73,8 @@ class EnvelopeBook:
         if not _looks(run):
             return
         finding = examine_reply(outcome.text, cut=outcome.cut, refused=outcome.refused)
+        if finding is None and run.policy.agents:
+            finding = contract_finding(run, call.agent, outcome.text)
         stale = self._is_stale(call, outcome.text)
         if finding is None and stale:
             finding = Finding("stale", "partial", "the output is the same as for an earlier, different request")
@@ -82,7 +85,7 @@ class EnvelopeBook:
             envelope = said
         else:
             envelope = Envelope(finding.status, None, said.confidence if said is not None else None, finding.reason)
-        self._settle(run, call.agent, envelope, finding)
+        self._settle(run, call.agent, envelope, finding, outcome.text)
 
     def forget_texts(self) -> None:
         """The run has ended: its answers are the app's."""
@@ -162,7 +165,7 @@ class EnvelopeBook:
         """The agents whose latest output is no success."""
         return [settled for settled in self.latest.values() if settled.envelope.status != "success"]
 
-    def _settle(self, run: Run, agent: str, envelope: Envelope, finding: Finding | None) -> None:
+    def _settle(self, run: Run, agent: str, envelope: Envelope, finding: Finding | None, text: str = "") -> None:
         with run.lock:
             run.tick += 1
             proven = finding is None or finding.proven  # what the worker says of itself is certain
@@ -171,7 +174,7 @@ class EnvelopeBook:
             while len(self.latest) > REMEMBERED:
                 self.latest.popitem(last=False)
         if run.engine.recording(run):
-            run.engine.record_envelope(run, agent, envelope, finding.kind if finding is not None else "")
+            run.engine.record_envelope(run, agent, envelope, finding.kind if finding is not None else "", text)
 
     def _is_stale(self, call: ModelCall, text: str) -> bool:
         """True where the agent gave *text* before, in another activation and to another request."""
@@ -186,6 +189,19 @@ class EnvelopeBook:
 
 def _looks(run: Run) -> bool:
     return run.policy.envelopes != "off" and run.policy.rule_mode(RULE) != "off"
+
+
+def contract_finding(run: Run, agent: str, text: str) -> Finding | None:
+    """How *agent*'s answer misses what `[agents.NAME] contract` declares; `None` where it does not, or nothing is declared."""
+    contract = run.policy.contract(agent)
+    if contract is None or contract.is_text:
+        return None
+    from mas_guard.contracts import violations  # lazily: only where a contract is declared
+
+    found = violations(contract, text)
+    if not found:
+        return None
+    return Finding("type", "failed", f"the output misses its contract: {'; '.join(found[:LISTED])}", proven=True)
 
 
 def telling(agent: str, envelope: Envelope) -> str:

@@ -16,6 +16,7 @@ from mas_guard._live_call import NOTHING, LiveCall, live_call
 from mas_guard._run import Run, current_run
 from mas_guard._step_scope import StepScope, current_step
 from mas_guard._time_left import check_time, expired
+from mas_guard._tool_approval import put_to_person
 from mas_guard.envelopes import REQUEST
 from mas_guard.errors import GuardStopped
 from mas_guard.ledger import Refusal
@@ -251,6 +252,8 @@ def judge(run: Run, hooks: tuple[Any, ...], subject: Any, *more: Any) -> Verdict
         if verdict is None:
             continue
         enforced = run.policy.rule_mode(verdict.rule) == "enforce"
+        if verdict.kind == "escalate" and enforced and isinstance(subject, ToolCall):
+            verdict = put_to_person(run, subject, verdict) or verdict
         acts = enforced and verdict.kind == "deny" and verdict.action not in ("none", "escalate")
         run.engine.record_verdict(run, verdict, verdict.action if acts else "none")
         if acts:

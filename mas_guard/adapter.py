@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -186,6 +186,10 @@ class Adapter(ABC):
     def wrap(self, app: Any, guard: Guard, policy: Policy) -> Any:
         """Return *app* guarded under *policy*."""
         raise NotImplementedError
+
+    def declared_outputs(self, app: Any) -> Mapping[str, tuple[Any, tuple[str, ...]]]:
+        """The type that each agent of *app* declares to give, and the agents that take it."""
+        return {}
 
     def examine(self, app: Any) -> list[Finding]:
         """What `doctor` should say about *app*."""

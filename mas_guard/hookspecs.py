@@ -76,7 +76,8 @@ def mas_guard_after_handoff(handoff: Handoff, outcome: str, run: Any) -> None:
 def mas_guard_before_call(call: Call, run: Any) -> Verdict | None:
     """Return a deny to veto *call*, None to abstain. Runs before anything is reserved or sent.
 
-    `redirect` and `block` answer the model with the verdict's message in place of a tool call, and add the
+    An `escalate` for a tool call puts it to a person where a review channel is configured: it is answered with the
+    review's id until that is approved. `redirect` and `block` answer the model with the verdict's message in place of a tool call, and add the
     message to a model call; `stop` ends the run.
     """
 
@@ -88,7 +89,11 @@ def mas_guard_after_call(call: Call, outcome: CallOutcome, run: Any) -> None:
 
 @hookspec
 def mas_guard_validate_result(envelope: Envelope, run: Any) -> Verdict | None:
-    """Judge the run's result before it leaves; None to abstain."""
+    """Judge the run's result before it leaves; None to abstain.
+
+    A deny rejects it (`ResultRejected`), an `escalate` puts it to a person where a review channel is configured; where
+    none is, and for a `warn`, the result leaves as it is and the outcome is `partial` with the reason.
+    """
 
 
 @hookspec(firstresult=True)
@@ -98,7 +103,7 @@ def mas_guard_decide(brief: Brief, run: Any) -> Decision | None:
 
 @hookspec(firstresult=True)
 def mas_guard_escalate(review: Any, run: Any) -> Any:
-    """Open *review* with a person. The first answer counts."""
+    """Return a `mas_guard.reviews.Resolution` of *review*, or None to leave it to the channel. The first answer counts."""
 
 
 @hookspec(firstresult=True)

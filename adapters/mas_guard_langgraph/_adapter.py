@@ -99,6 +99,12 @@ class LangGraphAdapter(Adapter):
         policy = self.guard.process_policy
         return Mark(policy) if policy is not None else None
 
+    def declared_outputs(self, app: Any) -> dict[str, tuple[Any, tuple[str, ...]]]:
+        """What the nodes of *app* declare to give, and who takes it."""
+        from mas_guard_langgraph import _contracts
+
+        return _contracts.declared_outputs(app.compile() if hasattr(app, "compile") else app)
+
     def examine(self, app: Any) -> list[Finding]:
         """What `doctor` says about *app*."""
         from mas_guard_langgraph import _graph

@@ -13,7 +13,6 @@ from mas_guard.envelopes import Finding
 from mas_guard_langgraph._frame import Frame
 from mas_guard_langgraph._translate import text_of
 
-
 PLAIN_TYPES = (str, int, bool, list, dict)
 
 

@@ -8,7 +8,9 @@ in this graph, replaced by one move to it; after the owner's turn it is dropped 
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from mas_guard.adapter import Answer, Handoff, Run, check_time, guard_handoff
@@ -16,8 +18,10 @@ from mas_guard.adapter import GuardStopped as Stopped
 from mas_guard_langgraph._frame import Frame, current_frame
 from mas_guard_langgraph._graph import BRANCH, HIDDEN, JOIN
 from mas_guard_langgraph._owed import settle
+from mas_guard_langgraph._translate import text_of
 
 TASKS = "__pregel_tasks"
+LONGEST_SAID = 20_000  # characters of a sender's last message that are read
 NO_WRITES = "__no_writes__"
 
 
@@ -67,7 +71,7 @@ def _pass_control(frame: Frame, tasks: list[Any]) -> None:
         if name in frame.pending and name in frame.agents:
             # It was not known to be an agent when control came to it: the hop is counted now.
             source, kind = frame.pending.pop(name)
-            _ask(frame, source, (name,), kind)
+            _ask(frame, source, (name,), kind, None)
             if frame.run.stop is not None:
                 return
     for task in tasks:
@@ -91,7 +95,7 @@ def _pass_control(frame: Frame, tasks: list[Any]) -> None:
             else:
                 frame.pending[target] = (source, kind)
         for kind, ends in moves.items():
-            answer = _ask(frame, source, tuple(ends), kind)
+            answer = _ask(frame, source, tuple(ends), kind, task)
             if answer is not None and frame.run.stop is None:
                 _keep_control(task, source, set(ends), answer)
             if frame.run.stop is not None:
@@ -108,16 +112,31 @@ def _kind(frame: Frame, source: str, node: str, target: str) -> str:
     return "transfer"
 
 
-def _ask(frame: Frame, source: str, targets: tuple[str, ...], kind: str) -> Answer | None:
+def _ask(frame: Frame, source: str, targets: tuple[str, ...], kind: str, task: Any) -> Answer | None:
     run = frame.run
-    answer = guard_handoff(
-        run,
-        Handoff(source, targets, kind, known_targets=frame.graph.nodes),  # type: ignore[arg-type]
-    )
+    handoff = Handoff(source, targets, kind, known_targets=frame.graph.nodes)  # type: ignore[arg-type]
+    if kind == "transfer" and task is not None and run.policy.handoffs != "off":
+        handoff = replace(handoff, packet=_said_with(frame, task))
+    answer = guard_handoff(run, handoff)
     if answer is None and kind == "transfer":
         for target in targets:
             frame.delegated[target] = source
     return answer
+
+
+def _said_with(frame: Frame, task: Any) -> str:
+    """What the sender said when it handed over: its last message, and the arguments of the tools it called with it."""
+    written = [message for _, value in task.writes if isinstance(value, list) for message in value]
+    message = next((one for one in reversed(written) if getattr(one, "type", "") == "ai"), None)
+    if message is None and frame.loop is not None:  # a tool node: the message stands in the state
+        channel = frame.loop.channels.get("messages")
+        state = channel.get() if channel is not None and channel.is_available() else ()
+        message = next((one for one in reversed(state or ()) if getattr(one, "type", "") == "ai"), None)
+    if message is None:
+        return ""
+    arguments = [call.get("args") for call in getattr(message, "tool_calls", None) or () if call.get("args")]
+    given = [json.dumps(one, default=str, ensure_ascii=False) for one in arguments]
+    return "\n".join([text_of(message.content), *given])[-LONGEST_SAID:]
 
 
 def _targets(task: Any) -> list[str]:

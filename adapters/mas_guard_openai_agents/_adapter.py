@@ -96,6 +96,12 @@ class OpenAIAgentsAdapter(Adapter):
         policy = self.guard.process_policy
         return (agent, Mark(policy)) if policy is not None else None
 
+    def declared_outputs(self, app: Any) -> dict[str, tuple[Any, tuple[str, ...]]]:
+        """What the agents that *app* can reach declare to give, and who takes it."""
+        from mas_guard_openai_agents import _contracts
+
+        return _contracts.declared_outputs(app)
+
     def examine(self, app: Any) -> list[Finding]:
         """What `doctor` says about *app*."""
         from mas_guard_openai_agents import _agents

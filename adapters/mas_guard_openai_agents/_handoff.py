@@ -154,6 +154,7 @@ def _ask(frame: Frame, source: Agent[Any], asked: Any, reply: Any) -> Answer | N
             content=_content(arguments, reply),
             problems=(problem,) if problem else (),
             details=details,
+            history_trimmed=getattr(handoff, "input_filter", None) is not None,
         ),
     )
 

@@ -25,6 +25,7 @@ __all__ = ["commands", "main"]
         "doctor": "mas_guard.cli.doctor:doctor",
         "config": "mas_guard.cli.config:config",
         "suggest": "mas_guard.cli.suggest:suggest",
+        "contracts": "mas_guard.cli.contracts:contracts",
         "replay": "mas_guard.cli.replay:replay",
         "reviews": "mas_guard.cli.reviews:reviews",
     },

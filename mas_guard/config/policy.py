@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mas_guard.config.faults import unknown_key
 from mas_guard.config.grouping import parts_of
@@ -27,6 +27,10 @@ from mas_guard.config.table import key_of, setting_of
 from mas_guard.types import Limits
 
 _WEAKNESS: dict[str, int] = {"enforce": 0, "observe": 1, "off": 2}
+
+
+if TYPE_CHECKING:
+    from mas_guard.contracts import Contract
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -112,7 +116,24 @@ class Policy:
 
     def contract_schema(self, agent: str) -> Mapping[str, Any] | None:
         """The JSON schema of what *agent* declares to give; `None` where the settings say nothing."""
-        return None
+        contract = self.contract(agent)
+        return contract.schema if contract is not None else None
+
+    def contract(self, agent: str) -> Contract | None:
+        """What *agent* declares to give, by `[agents.NAME] contract`; `None` where the settings say nothing.
+
+        Raises:
+            ConfigError: Where it cannot be imported or read.
+        """
+        settings = self.agents.get(agent)
+        if settings is None or settings.contract is None:
+            return None
+        found = self.remembered.get("contracts")
+        if found is None:
+            from mas_guard.contracts import contracts_in_settings  # lazily: it loads the user's modules
+
+            found = self.remembered["contracts"] = contracts_in_settings(self)
+        return found.get(agent)
 
     def agent_step_timeout(self, agent: str) -> float | None:
         """The seconds that a step of *agent* may take itself; `None` for no limit."""

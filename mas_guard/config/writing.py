@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
@@ -23,6 +22,8 @@ def written(value: Any, setting: Setting) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if setting.kind in ("contract", "value") and not isinstance(value, str):
+        import json  # only where there is a table
+
         return json.dumps(value, default=str)
     if isinstance(value, tuple | list):
         return ",".join(str(item) for item in value)

@@ -7,7 +7,6 @@ types and stored messages stay as they were.
 from __future__ import annotations
 
 import json
-import math
 
 from mas_guard.types import Envelope, Said, Status
 
@@ -110,4 +109,5 @@ def _parse(body: str) -> tuple[Envelope | None, tuple[str, ...]]:
 
 
 def _is_share(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and 0 <= value <= 1
+    # Compared first: an integer of a thousand digits is no float, and NaN is below and above nothing.
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1

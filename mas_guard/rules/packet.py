@@ -32,9 +32,10 @@ class PacketRule:
         mode = run.policy.handoffs
         if mode == "off" or handoff.kind != "transfer" or handoff.problems:
             return None
-        packet = read_packet(handoff.content)
+        packet = read_packet(handoff.packet or handoff.content)
         missing = missing_parts(packet)
-        problems = problems_of(packet, handoff, run)
+        # What is missing is said as that; the same as a problem would be said twice.
+        problems = [problem for problem in problems_of(packet, handoff, run) if problem.part not in missing]
         if mode == "require":
             return _require(handoff, missing, problems)
         if mode == "complete" and missing and run.policy.mode == "enforce":
@@ -78,7 +79,8 @@ def completed(packet: Packet, handoff: Handoff, run: Any) -> Packet:
 
 
 def _require(handoff: Handoff, missing: tuple[str, ...], problems: list[Problem]) -> Verdict | None:
-    refused = [problem.text for problem in problems if problem.mode in ("format", "context")]
+    # A history that a filter trims is the app's own doing: no sender could mend it by trying again.
+    refused = [problem.text for problem in problems if problem.mode == "format"]
     if not missing and not refused:
         return None
     wanted = [WORDS[part] for part in missing]

@@ -148,6 +148,68 @@ def test_less_than_seven_tenths_arriving_is_a_cut_unless_little_is_lost(
     assert [problem.mode for problem in problems] == (["context"] if found else [])
 
 
+PATHS = [
+    "If you get stuck, come back to me with what you have.",
+    "Should the API time out, retry twice and then give up.",
+    "If the tests do not pass, do not merge; report the failing ones.",
+    "When data is missing, write null.",
+    "Escalate to a person if the sum exceeds 500 EUR.",
+    "Report failures to the orchestrator instead of guessing.",
+    "Fallback: use yesterday's rates.",
+    "Falls die Rechnung nicht auffindbar ist, gib den Fall an die Triage zurück.",
+    "Si no encuentras el pedido, avisa al supervisor.",
+    "Si vous ne trouvez rien, dites-le.",
+    "Se o cliente não existir, avise o suporte ou pergunte.",
+    "Se il file non esiste, segnalalo.",
+    "Если данные недоступны, сообщите об этом.",
+    "如果找不到订单，请告知主管。",
+    "見つからない場合は、その旨を報告してください。",
+]
+NO_PATHS = [
+    "Check if the payment failed and report the date.",
+    "Determine whether the server is down.",
+    "Explain why the request was rejected.",
+    "When you are done, send the list to Ana.",
+    "If the order is not shipped yet, cancel it.",
+    "If the customer cannot log in, reset the password.",
+    "Write a function that raises an error for empty input.",
+    "Investigate the outage of 4 May.",
+    "Prüfe, ob die Zahlung fehlgeschlagen ist.",
+    "Si el cliente es nuevo, ofrece un descuento.",
+    "检查支付是否失败。",
+]
+
+
+@pytest.mark.parametrize("sentence", PATHS)
+def test_a_sentence_that_says_what_to_do_on_failure_is_a_path(sentence: str) -> None:
+    packet = read_packet(
+        f"Task: Find invoice 4711 of Mrs Ito.\nContext: Paid on 3 May.\nOutput format: a date.\n{sentence}"
+    )
+    assert examine(packet) == []
+    assert missing_parts(packet) == ()
+
+
+@pytest.mark.parametrize("sentence", NO_PATHS)
+def test_a_sentence_about_failures_of_others_is_no_path(sentence: str) -> None:
+    packet = read_packet(
+        f"Task: Work on case 4711 of Mrs Ito. {sentence}\nContext: Paid on 3 May.\nOutput format: a date."
+    )
+    assert [problem.mode for problem in examine(packet)] == ["failure"]
+    assert missing_parts(packet) == ("on_failure",)
+
+
+def test_what_an_example_leaves_out_is_named_by_the_contracts_own_names() -> None:
+    contract = {
+        "type": "object",
+        "properties": {"order": {"type": "string"}, "amount": {"type": "number"}},
+        "required": ["order", "amount"],
+    }
+    packet = Packet(WHOLE.task, WHOLE.context, '{"order": "..."}', WHOLE.on_failure)
+    (problem,) = examine(packet, receiver_contract=contract)
+    assert (problem.mode, problem.part) == ("format", "output_format")
+    assert problem.text == "it leaves out what the receiver's contract requires: amount"
+
+
 def test_nothing_is_claimed_of_a_language_that_is_not_read() -> None:
     arabic = Packet("أعد المبلغ إلى العميل صاحب الفاتورة", "دفع مرتين في الثاني من مايو", "رقم الحجز")
     assert examine(arabic) == []
