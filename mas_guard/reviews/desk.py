@@ -146,7 +146,10 @@ class Desk:
         return self.store.records(waiting=waiting)
 
     def of_run(self, run_id: str) -> list[ReviewRecord]:
-        """All reviews of the run of that id, as they stand now; the oldest come first."""
+        """All reviews of the run of that id, as they stand now; the oldest come first. None where no review was ever
+        opened in this store: a run may ask before there is one."""
+        if not self.store.exists():
+            return []
         return [found for found in self.records(waiting=False) if found.review.run_id == run_id]
 
     def approve(self, review_id: str, **given: Any) -> Resolution:

@@ -55,6 +55,10 @@ class ReviewStore(ABC):
     def forget(self, before: float) -> int:
         """Drop reviews whose resolution is older than *before*; return how many."""
 
+    def exists(self) -> bool:
+        """False where no review was ever opened in it."""
+        return True
+
     def current(self, review_id: str, now: float) -> ReviewRecord | None:
         """The review of that id as it stands at *now*: this is the reader who decides an expiry."""
         found = self.get(review_id)
