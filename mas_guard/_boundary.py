@@ -168,7 +168,7 @@ def _outcome(run: Run, result: CallOutcome, state: Callable[[], Any]) -> Outcome
         hops=run.hops,
         path=tuple(run.path),
         partial=partial,
-        envelopes={agent: settled.envelope for agent, settled in run.envelopes.latest.items()},
+        envelopes={agent: settled.envelope for agent, settled in list(run.envelopes.latest.items())},
         notes=tuple(run.notes),
         run=run,
     )

@@ -24,7 +24,7 @@ ENDED_IN_ERROR = Finding(
     "exception", "failed", "it ended in an error, and what was given back is only that error's text", proven=True
 )
 SUCCESS = Envelope("success")
-SHORTEST_STALE = 20  # characters; the same short answer twice is nothing to wonder at
+SHORTEST_STALE = 60  # characters; a routing line or a short verdict given twice is nothing to wonder at
 
 
 class Settled:
@@ -35,17 +35,22 @@ class Settled:
         envelope: What it is worth; without the result itself.
         proven: True where the failure is certain, not only likely.
         at: When, on the run's own count.
-        within: The activations that waited for it.
+        scope: The activation that gave it, and `within` those that waited for it.
+        request: A hash of what it answered.
         told: True once whoever comes next has been told.
     """
 
-    __slots__ = ("agent", "at", "envelope", "proven", "told", "within")
+    __slots__ = ("agent", "at", "envelope", "proven", "request", "scope", "told", "within")
 
-    def __init__(self, agent: str, envelope: Envelope, proven: bool, at: int, scope: StepScope | None) -> None:
+    def __init__(
+        self, agent: str, envelope: Envelope, proven: bool, at: int, scope: StepScope | None, request: int
+    ) -> None:
         self.agent = agent
         self.envelope = envelope
         self.proven = proven
         self.at = at
+        self.scope = scope
+        self.request = request
         self.within: list[StepScope] = []
         self.told = False
         while scope is not None:
@@ -85,7 +90,7 @@ class EnvelopeBook:
             envelope = said
         else:
             envelope = Envelope(finding.status, None, said.confidence if said is not None else None, finding.reason)
-        self._settle(run, call.agent, envelope, finding, outcome.text)
+        self._settle(run, call.agent, envelope, finding, outcome.text, hash(call.last_message))
 
     def forget_texts(self) -> None:
         """The run has ended: its answers are the app's."""
@@ -93,6 +98,7 @@ class EnvelopeBook:
         self._replies.clear()
         for settled in self.latest.values():
             settled.within.clear()
+            settled.scope = None
 
     def may_repair(self, run: Run, call: ModelCall) -> bool:
         """True where *call*'s answer has no envelope that holds, and its agent may be asked for one: once in a run, so
@@ -163,13 +169,18 @@ class EnvelopeBook:
 
     def not_successful(self) -> list[Settled]:
         """The agents whose latest output is no success."""
-        return [settled for settled in self.latest.values() if settled.envelope.status != "success"]
+        return [settled for settled in list(self.latest.values()) if settled.envelope.status != "success"]
 
-    def _settle(self, run: Run, agent: str, envelope: Envelope, finding: Finding | None, text: str = "") -> None:
+    def _settle(
+        self, run: Run, agent: str, envelope: Envelope, finding: Finding | None, text: str = "", request: int = 0
+    ) -> None:
         with run.lock:
             run.tick += 1
+            known, scope = self.latest.get(agent), current_step.get()
+            if known is not None and _stands_beside(known, envelope, scope, request):
+                return
             proven = finding is None or finding.proven  # what the worker says of itself is certain
-            self.latest[agent] = Settled(agent, envelope, proven, run.tick, current_step.get())
+            self.latest[agent] = Settled(agent, envelope, proven, run.tick, scope, request)
             self.latest.move_to_end(agent)
             while len(self.latest) > REMEMBERED:
                 self.latest.popitem(last=False)
@@ -185,6 +196,14 @@ class EnvelopeBook:
         while len(self._replies) > REMEMBERED:
             self._replies.popitem(last=False)
         return scope is not None and before[0] != asked and before[1] is not scope
+
+
+def _stands_beside(known: Settled, envelope: Envelope, scope: StepScope | None, request: int) -> bool:
+    """True where a success does not mend the failure of the agent's other activation: it was one of many that were
+    started together. It mends it where it answers the same request, or began after another agent had acted upon that."""
+    if known.envelope.status == "success" or envelope.status != "success" or scope is None or scope is known.scope:
+        return False
+    return scope.agent == known.agent and request != known.request and scope.others_acted <= known.at
 
 
 def _looks(run: Run) -> bool:

@@ -90,6 +90,7 @@ class Run:
         self.evidence: list[str] = []  # texts that the result's figures must stand in; none where none is declared
         self.packets: dict[str, str] = {}  # what receivers of handoffs are to be shown with their next model call
         self.task = ""  # what the run was asked for first, as far as a model call showed it
+        self._acted: dict[str, int] = {}  # when each agent last began, or asked its model
         self.tick = 0  # counts activations and outputs, to tell which came first
         self.limits = policy.budget.limits
         self.extra_hops = 0
@@ -180,11 +181,19 @@ class Run:
         """A fresh hold id; ids survive a fork."""
         return f"{_process}.{next(_holds)}"
 
-    def next_tick(self) -> int:
-        """The run's own count, one further."""
+    def begin_activation(self, agent: str) -> tuple[int, int]:
+        """Count an activation of *agent*: when it begins, and when another agent last did anything."""
         with self.lock:
             self.tick += 1
-            return self.tick
+            others = max((at for name, at in self._acted.items() if name != agent), default=0)
+            self._acted[agent] = self.tick
+            return self.tick, others
+
+    def acts(self, agent: str) -> None:
+        """Count a model call of *agent*."""
+        with self.lock:
+            self.tick += 1
+            self._acted[agent] = self.tick
 
     def note(self, text: str) -> None:
         """Remember *text* for the outcome's notes, once."""

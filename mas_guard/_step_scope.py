@@ -31,17 +31,17 @@ class StepScope:
         clock: The step's own time against `STEP_TIMEOUT`; it stands still while a child's activation goes on.
         timer: What cuts the activation when its time is over; told when the clock stops and goes on.
         concluding: True where it began once control was back with the owner.
-        began: When, on the run's own count.
+        began: When, on the run's own count; `others_acted` is when another agent last did.
     """
 
     __slots__ = (
-        "account", "agent", "began", "children", "clock", "concluding", "covers", "identity", "outer", "run", "stopped", "timer",
+        "account", "agent", "began", "children", "clock", "concluding", "covers", "identity", "others_acted", "outer", "run", "stopped", "timer",
     )  # fmt: skip
 
     def __init__(self, run: Run, agent: str, identity: str = "", outer: StepScope | None = None) -> None:
         self.run = run
         self.agent = agent
-        self.began = run.next_tick()
+        self.began, self.others_acted = run.begin_activation(agent)
         self.identity = identity or os.urandom(16).hex()
         self.outer = outer
         self.account: Account | None = None

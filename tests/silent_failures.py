@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from mas_guard.testing import Reply, Request, text
 
-STALE = "The harbour was closed on the third of May."
+STALE = "The harbour was closed on the third of May, and no ship could enter it until the fifth."
 
 
 @dataclass(frozen=True)

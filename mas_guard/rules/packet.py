@@ -64,7 +64,7 @@ def problems_of(packet: Packet, handoff: Handoff, run: Any) -> list[Problem]:
 
 def completed(packet: Packet, handoff: Handoff, run: Any) -> Packet:
     """*packet* with what the run knows in the place of what is missing."""
-    known = run.envelopes.texts
+    known = dict(run.envelopes.texts)  # others may answer meanwhile
     context = "\n".join(f"{agent}: {text}" for agent, text in known.items() if agent not in handoff.targets)
     contract = run.policy.contract_schema(handoff.targets[0]) if len(handoff.targets) == 1 else None
     fields = ", ".join((contract or {}).get("properties", {}))

@@ -13,7 +13,6 @@ from mas_guard.contracts import (
     Learned,
     changes,
     check_drift,
-    contract_of,
     declared_contracts,
     observed_changes,
     shape_of,

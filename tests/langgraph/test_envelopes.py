@@ -13,7 +13,7 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 
 import mas_guard
 from mas_guard.testing import ModelServer, Reply, Request, call, text
-from tests.langgraph.apps import model
+from tests.langgraph.apps import fan_out, model
 from tests.silent_failures import AT_THE_MODEL, STALE, SilentFailure
 
 REPORT = "Here is the report on the harbour, as far as it could be written."
@@ -243,3 +243,20 @@ def test_what_a_worker_says_of_itself_reaches_the_next() -> None:
     with ModelServer(script) as server:
         mas_guard.wrap(newsroom(server.url), envelopes="require").invoke(QUESTION)
         assert "has the status partial: two sources are missing" in writers_last(server)
+
+
+def test_one_of_many_workers_of_one_name_that_failed_is_not_mended_by_the_others() -> None:
+    def worker(url: str) -> Any:
+        chat = model(url)
+        return lambda state: {"answers": [chat.invoke([("user", f"job {state['job']}")]).content]}
+
+    def script(request: Request) -> Reply:
+        if request.last_text == "job 0":
+            return text("Half of it", finish_reason="length")
+        return text(f"The whole answer to {request.last_text}.")
+
+    with ModelServer(script) as server:
+        result = mas_guard.wrap(fan_out(worker(server.url))).invoke({"jobs": list(range(8)), "answers": []})
+    outcome = mas_guard.outcome(result)
+    assert outcome.status == "partial"
+    assert "cut off" in outcome.envelopes["worker"].reason

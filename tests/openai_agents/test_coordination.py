@@ -42,7 +42,7 @@ def stubborn(request: Request) -> Reply:
     if is_worker(request):
         return text("The harbour opens on Monday.") if "plan B" in request.last_text else Reply(refusal="I cannot.")
     results = [message["content"] for message in request.messages if message["role"] == "tool"]
-    if results and "opens on Monday" in results[-1] or len(results) >= 5:
+    if (results and "opens on Monday" in results[-1]) or len(results) >= 5:
         return text(REPORT)
     changed = bool(results) and "not delegated again" in results[-1]
     return call("ask_research", input="plan B" if changed else "plan A")
