@@ -54,13 +54,13 @@ HOW_VALUES_ARE_WRITTEN = {
     "names": "a list by comma; in a file or in code also a list",
     "choice": "one of the values",
     "choices": "several of the values by comma, in order; in a file or in code also a list",
+    "contract": "`module:Name`, the path of a `.json` file, or a JSON schema as a table",
+    "value": "as JSON; in a file or in code as it stands there",
 }
 
 WITHOUT_EFFECT = {
-    "CONFIDENCE_THRESHOLD": "Nothing states a confidence yet, so this has no effect.",
-    "UNKNOWN_CONFIDENCE": "Nothing states a confidence yet, so this has no effect.",
     "STORE_TIMEOUT": "No effect with `memory://`, the only built-in store of this version.",
-    "RETENTION": "No effect with `memory://`, the only built-in store of this version.",
+    "RETENTION": "In this version only answered reviews are dropped after it.",
     "ON_STORE_ERROR": "No effect with `memory://`, the only built-in store of this version.",
 }
 
@@ -70,9 +70,20 @@ GROUPS = (
     ("Time", ("DEADLINE", "STEP_TIMEOUT")),
     ("Hops and owner", ("MAX_HOPS", "OWNER", "ON_LIMIT")),
     ("Repetition", ("REPETITION__", "POLL_TOOLS")),
+    (
+        "Loops and re-plans",
+        (
+            "REPLAN_MAX",
+            "REQUIRE_TERMINATION",
+            "AGENTS__*__LOOP",
+            "AGENTS__*__MAX_ROUNDS",
+            "AGENTS__*__PATIENCE",
+            "AGENTS__*__DONE_WHEN",
+        ),
+    ),
     ("One agent, group, tool, model or rule", ("AGENTS__", "BUDGETS__", "TOOLS__", "MODELS__", "RULES__")),
     ("Prices and outputs that are not known", ("UNKNOWN_PRICE", "UNKNOWN_MAX_OUTPUT")),
-    ("Envelopes, handoffs, confidence", ("ENVELOPES", "HANDOFFS", "CONFIDENCE", "UNKNOWN_CONFIDENCE")),
+    ("Envelopes, handoffs, confidence", ("ENVELOPES", "HANDOFF", "CONFIDENCE", "UNKNOWN_CONFIDENCE")),
     ("Reviews by people", ("REVIEW__",)),
     ("Mode and start", ("MODE", "RESUME", "OUTSIDE_RUN", "REQUIRE_ARMED", "DISABLE", "STRICT_CONFIG")),
     (
@@ -104,6 +115,17 @@ and cannot be chosen. Its answer is the run's result. An answer whose first line
 tool call, and a call that does not fit what is left lead to the next action of `ON_LIMIT`.
 """
 
+ENVELOPE = """
+What each agent's latest output is worth: `success`, `partial` or `failed`, with a reason, in `outcome.envelopes`. An
+output that was no success makes the outcome `partial`.
+
+What the provider or the framework proves (a refusal, an answer cut off at its length limit, an error's text in place of
+a result, a declared type that was missed, a stop of the guard's own) is told once to the model of whoever delegated, or
+gets control next. What is only likely (an empty output, `null`, a default value, the text of an error, the same answer
+as to an earlier, different request) is recorded; under `ENVELOPES=require` it is told, too. Then the model of each agent
+is also asked to end its final answer with one line that says what the answer is worth; the line is taken off below the
+framework, and asked for once more where it is missing or does not hold. (MAST FM-2.4, FM-3.2.)
+"""
 TURNS = """
 The framework's own limit of turns. An Agents SDK run that reaches its `max_turns` ends in an error with everything
 that was learned thrown away; where `ON_LIMIT` begins with `owner` and the run has other agents than the owner, control
@@ -119,12 +141,30 @@ RULES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
         "ends the run with {BudgetExceeded}",
         ("BUDGET__", "AGENT_BUDGET__", "BUDGET_WAIT", "OWNER_RESERVE", "UNKNOWN_PRICE", "UNKNOWN_MAX_OUTPUT"),
     ),
+    (
+        "convergence",
+        "mas_guard.rules.convergence",
+        "tells the loop's model that the criterion is met, or ends the run with {NotConverging}",
+        (
+            "AGENTS__*__LOOP",
+            "AGENTS__*__MAX_ROUNDS",
+            "AGENTS__*__PATIENCE",
+            "AGENTS__*__DONE_WHEN",
+            "REQUIRE_TERMINATION",
+        ),
+    ),
     ("deadline", DEADLINE, "ends the run with {DeadlineExceeded}", ("DEADLINE", "STEP_TIMEOUT")),
+    (
+        "envelope",
+        ENVELOPE,
+        "whoever delegated is told, and the outcome is `partial`; the run goes on",
+        ("ENVELOPES", "AGENTS__*__CONTRACT", "AGENTS__*__FAILURE_OUTPUT"),
+    ),
     (
         "handoff",
         "mas_guard.rules.handoff",
         "the transfer does not happen and the model is told why; the run goes on",
-        ("AGENTS__*__TARGETS", "HANDOFFS"),
+        ("AGENTS__*__TARGETS",),
     ),
     ("hops", "mas_guard.rules.hops", "ends the run with {HopLimitExceeded}", ("MAX_HOPS", "AGENTS__*__IS_AGENT")),
     (
@@ -134,10 +174,29 @@ RULES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
         ("OWNER", "OWNER_RESERVE", "ON_LIMIT"),
     ),
     (
+        "packet",
+        "mas_guard.rules.packet",
+        "a warning, a completed packet at the receiver's model, or a refusal that its sender is told; the run goes on",
+        ("HANDOFFS", "HANDOFF_ON_FAILURE", "AGENTS__*__CONTRACT"),
+    ),
+    (
         "repetition",
         "mas_guard.rules.repetition",
         "tells the model, then blocks the call, then ends the run with {RepetitionDetected}",
         ("REPETITION__", "POLL_TOOLS", "TOOLS__*__REPEAT"),
+    ),
+    (
+        "replan",
+        "mas_guard.rules.replan",
+        "the delegation does not happen and whoever asked gets the brief; the run goes on",
+        ("REPLAN_MAX", "ENVELOPES"),
+    ),
+    (
+        "result",
+        "mas_guard.rules.result",
+        "ends the run with {EscalationRequired} where a person can be asked, else the outcome is `partial`; a validator of "
+        "your own ends it with {ResultRejected}",
+        ("CONFIDENCE_THRESHOLD", "UNKNOWN_CONFIDENCE", "REVIEW__"),
     ),
     ("turns", TURNS, "gives control to the owner, else {TurnLimitExceeded}", ("ON_LIMIT", "OWNER")),
 )
@@ -151,6 +210,9 @@ EVENTS = {
     "verdict": "A rule did not simply allow something: what it said, and what was done about it.",
     "stop": "The first fatal verdict of a run was latched; `action` is what follows.",
     "would_stop": "A rule that is only observed would have ended the run here. Once per run and rule.",
+    "envelope": "An agent has given an output: what it is worth (`worth`), and what was found wrong with it (`finding`). "
+    "The reason is there only where it is the guard's own words, or `CAPTURE_CONTENT` is on.",
+    "review": "A person has been asked: the review's id, its fingerprint, and until when it can be answered.",
     "conclusion": "Control went back to the owner for its concluding turn.",
     "agent_budget": "One invocation of an agent reached its own budget and ended; the run goes on.",
     "budget_wait": "A call waited more than a second for units held by others.",

@@ -53,17 +53,16 @@ def decided_before(run: Run) -> bool:
     review, resolution = record
     if resolution is None:
         escalate(run, review)
-    elif resolution.decision == "rejected":
+    elif resolution.decision != "approved" or resolution.edited:
+        what = "rejected" if resolution.decision == "rejected" else "replaced"
         error = ResultRejected(
-            f"Run {run.id}: its result was rejected in review {review.id}"
+            f"Run {run.id}: its result was {what} in review {review.id}"
             f"{': ' + resolution.reason if resolution.reason else ''}. mas_guard.reviewed({review.id!r}).result is what "
             "takes its place.",
-            problems=(resolution.reason or "rejected in review",),
+            problems=(resolution.reason or f"{what} in review",),
         )
         run.latch(error).abort("")
         run.engine.record_stop(run)
-    elif resolution.edited or resolution.decision == "answered":
-        run.note(f"a person has put another result in the place of this one: mas_guard.reviewed({review.id!r}).result")
     return True
 
 
@@ -140,14 +139,15 @@ def escalate_limit(run: Run) -> None:
     """The run was stopped and `escalate` is what follows: a review of what there is is opened."""
     stop = run.stop
     assert stop is not None
+    reason = f"{stop.error} {stop.reason}".strip()
     shown = {
-        "limit": str(stop.error),
+        "limit": reason,
         "path": list(run.path),
         "spent": run.spent()._asdict(),
         "answers": {agent: text[:2_000] for agent, text in run.envelopes.texts.items()},
         "task": run.task,
     }
-    review = open_review(run, "limit", run.owner, str(stop.error), shown)
+    review = open_review(run, "limit", run.owner, reason, shown)
     if review is None:
         return
     error = EscalationRequired(

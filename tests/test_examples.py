@@ -64,6 +64,33 @@ SHOWN = {
         "completed; hops: 1, 3 of 5 model calls",
         "calls that the model server saw: 3",
     ],
+    "silent_worker.py": [
+        "refused\n  bare:    It was closed for three days.\n  infer:    We could not find out (the model refused to answer).",
+        "empty\n  bare:    It was closed for three days.\n  infer:    It was closed for three days.\n"
+        "            partial; the researcher's answer: failed the output is empty\n"
+        "  require:  We could not find out (the output is empty).",
+        "require:  We could not find out (two of three sources are missing).",
+        "completed; the researcher's answer: success all sources agree",
+    ],
+    "handoff_packets.py": [
+        "off: billing says: What is this about, please?\n  recorded as missing: nothing\n",
+        "infer: billing says: What is this about, please?\n  recorded as missing: context, output_format, on_failure\n",
+        "billing was shown:\n    [mas-guard] You have been handed this task by 'triage'.\n    Task:\n    Please settle it.",
+        "triage was told: not transferred: say before you hand over to billing: Context: what is known so far;",
+    ],
+    "endless_refining.py": [
+        "reworded, bare: Ships should wait. (Asked 12 times.) 49 model calls.\n",
+        "reworded, patience 4: Ships should wait. (Asked 5 times.) 21 model calls.\n  partial by convergence\n",
+        "improved, patience 4: Ships should wait. (Asked 12 times.) 49 model calls.\n  completed\n",
+        "improved, max_rounds 6: Ships should wait.",
+        "approved, done_when: Ships should wait. (Asked once.) 5 model calls.\n  completed\n",
+    ],
+    "person_decides.py": [
+        "anna waits: escalated, decided: None\n$ mas-guard reviews approve rv_",
+        "anna gets: You owe 80 EUR for March.\n",
+        "ben gets: We will get back to you within a day. (rejected by carla: he owes 40 EUR)\n",
+        "calls that the model server saw: 2",
+    ],
 }
 
 

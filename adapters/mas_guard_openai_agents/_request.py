@@ -88,7 +88,8 @@ class Request:
             last_message=last_text(self["input"]),
             count_exactly=lambda: self._count(name, tools, unseen, media),
             unseen_input=bool(media or unseen),
-            takes_envelope=is_plain_text(self["output_schema"]),
+            # What a provider keeps cannot be taken off again.
+            takes_envelope=is_plain_text(self["output_schema"]) and not (self.held_by_provider or frame.chains),
         )
 
     def repair(self, call: ModelCall) -> dict[str, Any] | None:

@@ -47,8 +47,7 @@ LOOP_SETTINGS: tuple[Setting, ...] = (
         "AGENTS__*__MAX_ROUNDS",
         "integer",
         "none",
-        "The most rounds of this agent's loop; then its owner concludes. A round is a model call of this agent after "
-        "something new has come back to it.",
+        "The most rounds of this agent's loop; then its owner concludes. A round is asking and getting something back.",
         '{"manager": {"loop": true, "max_rounds": 8}}',
         unit="rounds",
         optional=True,

@@ -1,7 +1,6 @@
 """Convergence: a declared loop ends when it is done, when its rounds are used up, or when they bring nothing new.
 
-A round of a planner or manager is one of its model calls after something has come back to it. What came back is
-compared with all that came before it: changed numbers and new facts are progress, other words for the same are none.
+A round of a planner or manager is asking and getting something back. What came back is compared with all that came before it: changed numbers and new facts are progress, other words for the same are none.
 (MAST FM-1.5, unaware of termination conditions.)
 """
 
@@ -76,7 +75,7 @@ class ConvergenceRule:
         if settings.patience is not None and rounds.idle >= settings.patience:
             what = f"its last {rounds.idle} rounds brought nothing new; its patience is {settings.patience}"
             return _stop(run, call.agent, what, f"raise [agents.{call.agent}] patience", rounds)
-        if settings.max_rounds is not None and rounds.rounds > settings.max_rounds:
+        if settings.max_rounds is not None and rounds.rounds >= settings.max_rounds:
             what = f"it has used its {settings.max_rounds} rounds"
             return _stop(run, call.agent, what, f"raise [agents.{call.agent}] max_rounds", rounds)
         return None

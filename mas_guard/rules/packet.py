@@ -30,7 +30,7 @@ class PacketRule:
     def mas_guard_before_handoff(self, handoff: Handoff, run: Any) -> Verdict | None:
         """Warn of what is missing or wrong, or refuse, as `HANDOFFS` says."""
         mode = run.policy.handoffs
-        if mode == "off" or handoff.kind != "transfer" or handoff.problems:
+        if mode == "off" or run.policy.rule_mode(RULE) == "off" or handoff.kind != "transfer" or handoff.problems:
             return None
         packet = read_packet(handoff.packet or handoff.content)
         missing = missing_parts(packet)
@@ -38,7 +38,7 @@ class PacketRule:
         problems = [problem for problem in problems_of(packet, handoff, run) if problem.part not in missing]
         if mode == "require":
             return _require(handoff, missing, problems)
-        if mode == "complete" and missing and run.policy.mode == "enforce":
+        if mode == "complete" and missing and run.policy.rule_mode(RULE) == "enforce":
             text = render(completed(packet, handoff, run))
             with run.lock:
                 for target in handoff.targets:

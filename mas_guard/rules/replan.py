@@ -57,7 +57,7 @@ class ReplanRule:
         if handoff.kind != "transfer" or len(handoff.targets) != 1 or handoff.problems:
             return None
         (target,) = handoff.targets
-        route, content = ("handoff", handoff.source, target), hash(handoff.content)
+        route, content = ("handoff", handoff.source, target), hash(handoff.packet or handoff.content)
         before = _delegations_of(run).asked.get(f"{handoff.source} -> {target}")
         if before is not None:
             self._remember(run, route, before, target, run.envelopes.latest.get(target))

@@ -11,17 +11,21 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
 import mas_guard
+from mas_guard.reviews import Desk
 from mas_guard.testing import ModelServer, Reply, Request, call, text
 
 ANSWER = "This is what is known so far; the rest is still open."
+WORKER = "You are the worker."
+DOUBT = '\n<<envelope {"status": "success", "confidence": 0.4, "reason": "one source only"}>>'
 HOP_CAP = 12
+REFUSAL = Reply(refusal="I cannot.")
 
 
 def hands_on_for_ever(request: Request) -> Reply:
@@ -29,6 +33,36 @@ def hands_on_for_ever(request: Request) -> Reply:
     if not request.tool_names or request.body.get("tool_choice") == "none":
         return text(ANSWER)
     return call(request.tool_names[0])
+
+
+def hands_on_once(request: Request) -> Reply:
+    """The first agent passes control on and says nothing with it, unless it is refused."""
+    return call(request.tool_names[0]) if request.index == 0 else text(ANSWER)
+
+
+def doubtful(request: Request) -> Reply:
+    """An answer with its envelope where one is asked for."""
+    return text(ANSWER + DOUBT if "<<envelope" in str(request.body) else ANSWER)
+
+
+def is_workers(request: Request) -> bool:
+    """True where the worker of the delegating app asks its model."""
+    return WORKER in request.system
+
+
+def delegates(worker: Callable[[Request], Reply], times: int = 1) -> Callable[[Request], Reply]:
+    """The front asks its worker the same thing up to so many times, or something else where it is told to; then it
+    answers."""
+
+    def script(request: Request) -> Reply:
+        if is_workers(request):
+            return worker(request)
+        results = [message["content"] for message in request.messages if message["role"] == "tool"]
+        if len(results) >= times or (results and results[-1] == "done"):
+            return text(ANSWER)
+        return call("ask", input="plan B" if results and "not delegated again" in results[-1] else "plan A")
+
+    return script
 
 
 class AdapterContract(ABC):
@@ -53,6 +87,11 @@ class AdapterContract(ABC):
     @abstractmethod
     def tool_app(self, url: str) -> Any:
         """One agent with a tool `look_up(page)` that answers `nothing new` whatever the page."""
+
+    @abstractmethod
+    def delegating_app(self, url: str) -> Any:
+        """One agent with a tool `ask(input)` that puts the input to another agent, `worker`, whose instructions are
+        `WORKER`, and gives its answer back."""
 
     @abstractmethod
     def run(self, app: Any, task: str) -> str:
@@ -142,6 +181,91 @@ class AdapterContract(ABC):
             assert self.run(app, "wait for it") == ANSWER
             assert server.count == 21
 
+    # -- its agents know what the others' outputs are worth ------------------------------------------
+
+    def test_a_worker_that_was_cut_off_is_told_to_whoever_asked_it(self) -> None:
+        """At the model seam: the answer is the app's own."""
+        script = delegates(lambda request: text("The harbour was", finish_reason="length"))
+        with ModelServer(script) as server:
+            assert self.run(mas_guard.wrap(self.delegating_app(server.url)), "report") == ANSWER
+            told = ["'worker' has the status" in str(request.body) for request in server.requests]
+        assert told == [False, False, True]
+        outcome = mas_guard.last_outcome()
+        assert outcome is not None
+        assert (outcome.status, outcome.rule) == ("partial", "envelope")
+        assert outcome.envelopes["worker"].status in ("partial", "failed")
+
+    @pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+    def test_envelopes_that_are_required_leave_the_answer_as_it_was(self, asynchronous: bool) -> None:
+        """Asked for, taken off, and no call more where the model gives them."""
+        with ModelServer(doubtful) as server:
+            app = mas_guard.wrap(self.answering_app(server.url), envelopes="require")
+            answer = asyncio.run(self.run_async(app, "hello")) if asynchronous else self.run(app, "hello")
+            assert server.count == 1
+            assert "<<envelope" in str(server.requests[0].body)
+        assert answer == ANSWER
+
+    def test_a_handoff_that_carries_nothing_is_refused_where_packets_are_required(self) -> None:
+        """The sender is told what is missing, and goes on."""
+        with ModelServer(hands_on_once) as server:
+            assert self.run(mas_guard.wrap(self.looping_app(server.url), handoffs="require"), "settle it") == ANSWER
+            assert server.count == 2
+            told = str(server.requests[1].body)
+        assert "not transferred: say before you hand over" in told and "what is known so far" in told
+        outcome = mas_guard.last_outcome()
+        assert outcome is not None
+        assert (outcome.status, outcome.hops) == ("completed", 0)
+
+    def test_what_a_handoff_lacks_is_shown_to_its_receiver_where_packets_are_completed(self) -> None:
+        """The run's own task, and what to do where it fails."""
+        with ModelServer(hands_on_once) as server:
+            app = mas_guard.wrap(self.looping_app(server.url), handoffs="complete", handoff_on_failure="tell alice")
+            assert self.run(app, "settle invoice 1042") == ANSWER
+            first, second = (str(request.body) for request in server.requests)
+        assert "You have been handed this task" in second and "tell alice" in second
+        assert second.count("settle invoice 1042") > first.count("settle invoice 1042")
+        assert "mas-guard" not in first
+
+    def test_a_delegation_that_failed_is_not_repeated_and_a_changed_one_passes(self) -> None:
+        """Re-plan, not retry."""
+        script = delegates(lambda request: text("done") if "plan B" in str(request.body) else REFUSAL, times=5)
+        with ModelServer(script) as server:
+            assert self.run(mas_guard.wrap(self.delegating_app(server.url)), "report") == ANSWER
+            asked = [request.last_text for request in server.requests if is_workers(request)]
+        assert asked == ["plan A", "plan B"]
+
+    # -- its result is judged before it leaves -------------------------------------------------------
+
+    @pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+    def test_a_result_that_a_validator_rejects_does_not_leave(self, asynchronous: bool) -> None:
+        """The validator sees the answer; the boundary raises."""
+
+        @mas_guard.validator
+        def check(envelope: mas_guard.Envelope, run: Any) -> str | None:
+            return "no source is named" if envelope.result == ANSWER else None
+
+        try:
+            with ModelServer(lambda request: text(ANSWER)) as server:
+                app = mas_guard.wrap(self.answering_app(server.url))
+                with pytest.raises(mas_guard.ResultRejected, match="no source is named") as caught:
+                    asyncio.run(self.run_async(app, "hello")) if asynchronous else self.run(app, "hello")
+        finally:
+            mas_guard.unregister(check)
+        assert caught.value.outcome.status == "aborted"
+
+    @pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+    def test_a_doubtful_result_is_put_to_a_person_and_nobody_waits(self, asynchronous: bool) -> None:
+        """The stop names the review; what is decided can be asked for."""
+        settings = {"channel": "queue", "fallback": "We will come back to you."}
+        with ModelServer(doubtful) as server:
+            app = mas_guard.wrap(self.answering_app(server.url), envelopes="require", review=settings)
+            with pytest.raises(mas_guard.EscalationRequired) as caught:
+                asyncio.run(self.run_async(app, "hello")) if asynchronous else self.run(app, "hello")
+        assert caught.value.outcome.status == "escalated"
+        assert mas_guard.reviewed(caught.value.review, review=settings) is None
+        Desk(mas_guard.load_policy({"review": settings})).reject(caught.value.review, by="anna")
+        assert mas_guard.reviewed(caught.value.review, review=settings).result == "We will come back to you."
+
     # -- it stays out of the way --------------------------------------------------------------------
 
     def test_under_the_defaults_the_requests_equal_the_bare_apps(self) -> None:
@@ -172,6 +296,11 @@ class AdapterContract(ABC):
             mas_guard.unregister(listener)
         assert len(observed) == len(bare)
         assert [event["rule"] for event in events if event["event"] == "would_stop"] == ["hops"]
+
+    def test_in_observe_mode_no_envelope_is_asked_for(self) -> None:
+        """The same requests, and no more of them, also where envelopes are required."""
+        observed = self._bodies(guarded=True, mode="observe", envelopes="require", handoffs="require")
+        assert observed == self._bodies()
 
     def test_with_mode_off_nothing_is_patched(self) -> None:
         """The very same object comes back."""
@@ -223,10 +352,10 @@ class AdapterContract(ABC):
             assert [self.run(app, "settle it") for _ in range(3)] == [ANSWER] * 3
             assert server.count == 3 * 4
 
-    def _bodies(self, *, guarded: bool = False) -> list[Any]:
+    def _bodies(self, *, guarded: bool = False, **settings: Any) -> list[Any]:
         with ModelServer(lambda request: text("done")) as server:
             app = self.answering_app(server.url)
-            self.run(mas_guard.wrap(app) if guarded else app, "hello")
+            self.run(mas_guard.wrap(app, **settings) if guarded else app, "hello")
             return [self._comparable(request.body) for request in server.requests]
 
     def _comparable(self, body: dict[str, Any]) -> dict[str, Any]:

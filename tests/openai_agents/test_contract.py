@@ -7,7 +7,7 @@ from typing import Any
 from agents import Agent, Runner, function_tool
 
 from mas_guard.testing import Reply, Request, ToolCallReply, text
-from mas_guard.testing.adapter_contract import AdapterContract
+from mas_guard.testing.adapter_contract import WORKER, AdapterContract
 from tests.openai_agents.apps import circle, model, with_helper
 
 
@@ -33,11 +33,17 @@ class OpenAIAgentsContract(AdapterContract):
 
     def fan_out_reply(self, request: Request, width: int) -> Reply:
         if request.tool_names and request.index == 0:
-            return Reply(tool_calls=[ToolCallReply("ask", {"question": f"part {part}"}) for part in range(width)])
+            return Reply(tool_calls=tuple(ToolCallReply("ask", {"question": f"part {part}"}) for part in range(width)))
         return text("done")
 
     def tool_app(self, url: str) -> Any:
         return Agent[Any](name="reader", instructions="You read.", model=model(url, self.api), tools=[look_up])
+
+    def delegating_app(self, url: str) -> Any:
+        chat = model(url, self.api)
+        worker = Agent[Any](name="worker", instructions=WORKER, model=chat)
+        ask = worker.as_tool("ask", "Ask the worker.")
+        return Agent[Any](name="front", instructions="You ask.", model=chat, tools=[ask])
 
     def run(self, app: Any, task: str) -> str:
         return str(Runner.run_sync(app, task, max_turns=200).final_output)

@@ -147,7 +147,7 @@ def test_a_loop_ends_with_its_rounds() -> None:
             manager(server.url, "one", "two", "three"), agents={"manager": {"loop": True, "max_rounds": 2}}
         )
         Runner.run_sync(app, "Refine it.", max_turns=100)
-        assert sum(is_worker(request) for request in server.requests) == 3 * 3
+        assert sum(is_worker(request) for request in server.requests) == 2 * 3
     outcome = mas_guard.last_outcome()
     assert outcome is not None and "has used its 2 rounds" in outcome.reason
 

@@ -1,0 +1,422 @@
+"""Doubt is noticed before a runner's result leaves: confidence, validators, evidence, and a person who decides."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agents import (
+    Agent,
+    GuardrailFunctionOutput,
+    RunContextWrapper,
+    Runner,
+    SQLiteSession,
+    function_tool,
+    output_guardrail,
+)
+
+import mas_guard
+from mas_guard.config import load_policy
+from mas_guard.reviews import Desk, Review
+from mas_guard.testing import ModelServer, Reply, Request, ToolCallReply, call, text
+from tests.openai_agents.apps import APIS, QUESTION, circle, hand_on_for_ever, model, run_in
+
+ANSWER = "The invoice was charged twice; 80 EUR go back."
+FALLBACK = "We will come back to you."
+RUNS = ("run", "run_streamed")
+
+
+def envelope(confidence: float = 0.4, status: str = "success") -> str:
+    return f'\n<<envelope {{"status": "{status}", "confidence": {confidence}, "reason": "one source only"}}>>'
+
+
+def doubtful(request: Request) -> Reply:
+    return text(ANSWER + envelope() if "<<envelope" in str(request.body) else ANSWER)
+
+
+def clerk(url: str, api: str = "chat", **options: Any) -> Agent[Any]:
+    return Agent[Any](name="clerk", instructions="You are clerk.", model=model(url, api), **options)
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> dict[str, Any]:
+    """The settings of a queue that other processes see."""
+    return {"channel": "queue", "store": f"sqlite:///{tmp_path / 'reviews.db'}", "fallback": FALLBACK}
+
+
+def reviews_in(queue: dict[str, Any]) -> list[Review]:
+    if not Path(queue["store"].removeprefix("sqlite:///")).exists():
+        return []  # the file is made with the first review
+    return [record.review for record in Desk(load_policy({"review": queue})).records()]
+
+
+def from_another_process(queue: dict[str, Any], *words: str) -> None:
+    """`mas-guard reviews` in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mas_guard.cli", "reviews", "--store", queue["store"], *words],
+        env={key: value for key, value in os.environ.items() if not key.startswith("MAS_GUARD_")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def deltas(event: Any) -> str:
+    if event.type == "raw_response_event" and event.data.type == "response.output_text.delta":
+        return str(event.data.delta)
+    return ""
+
+
+# -- confidence ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", RUNS)
+@pytest.mark.parametrize("api", APIS)
+async def test_without_a_channel_a_doubtful_result_leaves_and_the_outcome_says_so(way: str, api: str) -> None:
+    with ModelServer(doubtful) as server:
+        result = await run_in(way, mas_guard.wrap(clerk(server.url, api), envelopes="require"), QUESTION)
+        assert server.count == 1
+    outcome = mas_guard.outcome(result)
+    assert result.final_output == ANSWER
+    assert (outcome.status, outcome.rule) == ("partial", "result")
+    assert "0.4, below 0.7 (CONFIDENCE_THRESHOLD)" in outcome.reason
+
+
+def test_confidence_that_reaches_the_threshold_is_no_doubt(queue: dict[str, Any]) -> None:
+    with ModelServer(doubtful) as server:
+        app = mas_guard.wrap(clerk(server.url), envelopes="require", review=queue, confidence_threshold=0.4)
+        assert mas_guard.outcome(Runner.run_sync(app, QUESTION)).status == "completed"
+    assert reviews_in(queue) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "decision", "result"),
+    [
+        (("approve",), "approved", None),
+        (("reject",), "rejected", FALLBACK),
+        (("answer", "90 EUR go back."), "answered", "90 EUR go back."),
+    ],
+    ids=["approve", "reject", "answer"],
+)
+def test_a_doubtful_result_waits_for_a_person_in_another_process(
+    words: tuple[str, ...], decision: str, result: str | None, queue: dict[str, Any]
+) -> None:
+    with ModelServer(doubtful) as server:
+        app = mas_guard.wrap(clerk(server.url), envelopes="require", review=queue)
+        with pytest.raises(mas_guard.EscalationRequired) as caught:
+            Runner.run_sync(app, QUESTION)
+    stop = caught.value
+    assert stop.outcome.status == "escalated"
+    assert stop.review in str(stop)
+    (review,) = reviews_in(queue)
+    assert (review.id, review.shown["result"], review.shown["confidence"]) == (stop.review, ANSWER, 0.4)
+    assert mas_guard.reviewed(stop.review, review=queue) is None
+    from_another_process(queue, words[0], stop.review, *words[1:], "--by", "anna")
+    resolution = mas_guard.reviewed(stop.review, review=queue)
+    assert (resolution.decision, resolution.result, resolution.by) == (decision, result, "anna")
+
+
+async def test_a_streamed_answer_is_out_before_the_doubt_is_raised(queue: dict[str, Any]) -> None:
+    said: list[str] = []
+    with ModelServer(doubtful) as server:
+        app = mas_guard.wrap(clerk(server.url), envelopes="require", review=queue)
+        result = Runner.run_streamed(app, QUESTION)
+        with pytest.raises(mas_guard.EscalationRequired):
+            async for event in result.stream_events():
+                said.append(deltas(event))
+    assert "".join(said) == ANSWER
+    assert len(reviews_in(queue)) == 1
+
+
+def test_where_nobody_says_how_sure_it_is_a_person_may_be_asked(queue: dict[str, Any]) -> None:
+    with ModelServer(lambda request: text(ANSWER)) as server:
+        app = mas_guard.wrap(clerk(server.url), review=queue, unknown_confidence="review")
+        with pytest.raises(mas_guard.EscalationRequired):
+            Runner.run_sync(app, QUESTION)
+        assert server.count == 1
+    assert "UNKNOWN_CONFIDENCE=review" in reviews_in(queue)[0].reason
+
+
+@pytest.mark.parametrize("way", RUNS)
+async def test_in_observe_mode_nothing_is_asked_of_anybody(way: str, queue: dict[str, Any]) -> None:
+    with ModelServer(doubtful) as server:
+        app = mas_guard.wrap(clerk(server.url), mode="observe", envelopes="require", review=queue)
+        result = await run_in(way, app, QUESTION)
+        assert server.count == 1
+        assert "mas-guard" not in str(server.requests[0].body)
+    assert result.final_output == ANSWER
+    assert reviews_in(queue) == []
+
+
+# -- at a limit ---------------------------------------------------------------------------------------
+
+
+def concluding(answer: str) -> Callable[[Request], Reply]:
+    """Agents that hand on for ever, and an owner that concludes with *answer*."""
+
+    def script(request: Request) -> Reply:
+        reply = hand_on_for_ever(request)
+        return reply if reply.tool_calls else text(answer)
+
+    return script
+
+
+@pytest.mark.parametrize("on_limit", ["escalate", "escalate,abort"])
+def test_a_hop_cap_is_put_to_a_person(on_limit: str, queue: dict[str, Any]) -> None:
+    with ModelServer(concluding(ANSWER)) as server:
+        app = mas_guard.wrap(circle(server.url), max_hops=2, on_limit=on_limit, review=queue)
+        with pytest.raises(mas_guard.EscalationRequired) as caught:
+            Runner.run_sync(app, QUESTION, max_turns=50)
+        assert server.count == 3
+    (review,) = reviews_in(queue)
+    assert (review.id, review.kind) == (caught.value.review, "limit")
+    assert review.shown["path"] == ["alice", "bob", "carol"]
+
+
+def test_an_owner_that_can_conclude_is_asked_before_a_person(queue: dict[str, Any]) -> None:
+    with ModelServer(concluding(ANSWER)) as server:
+        app = mas_guard.wrap(circle(server.url), max_hops=2, on_limit="owner,escalate,abort", review=queue)
+        result = Runner.run_sync(app, QUESTION, max_turns=50)
+    assert result.final_output == ANSWER
+    assert mas_guard.outcome(result).status == "partial"
+    assert reviews_in(queue) == []
+
+
+@pytest.mark.parametrize("way", RUNS)
+async def test_a_person_is_asked_where_the_owner_has_no_answer(way: str, queue: dict[str, Any]) -> None:
+    with ModelServer(concluding("")) as server:
+        app = mas_guard.wrap(circle(server.url), max_hops=2, on_limit="owner,escalate,abort", review=queue)
+        with pytest.raises(mas_guard.EscalationRequired) as caught:
+            await run_in(way, app, QUESTION, max_turns=50)
+    assert [review.kind for review in reviews_in(queue)] == ["limit"]
+    assert caught.value.outcome.status == "escalated"
+
+
+@pytest.mark.parametrize("way", RUNS)
+async def test_an_owner_may_ask_for_a_person_where_one_can_be_asked(way: str, queue: dict[str, Any]) -> None:
+    with ModelServer(concluding("ESCALATE: two customers claim it")) as server:
+        app = mas_guard.wrap(circle(server.url), max_hops=2, review=queue)
+        with pytest.raises(mas_guard.EscalationRequired) as caught:
+            await run_in(way, app, QUESTION, max_turns=50)
+        assert "ESCALATE: <reason>" in server.requests[-1].last_text
+    assert len(reviews_in(queue)) == 1
+    assert "two customers claim it" in caught.value.outcome.reason
+
+
+def test_without_a_channel_asking_for_a_person_ends_the_run() -> None:
+    with ModelServer(concluding("ESCALATE: two customers claim it")) as server:
+        app = mas_guard.wrap(circle(server.url), max_hops=2)
+        with pytest.raises(mas_guard.HopLimitExceeded) as caught:
+            Runner.run_sync(app, QUESTION, max_turns=50)
+        assert "ESCALATE" not in server.requests[-1].last_text
+    assert caught.value.outcome.status == "aborted"
+
+
+# -- validators and evidence --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def judged() -> Iterator[list[tuple[Any, Any]]]:
+    """What a validator that lets everything pass was shown: results and confidences."""
+    seen: list[tuple[Any, Any]] = []
+
+    @mas_guard.validator
+    def look(found: mas_guard.Envelope, run: Any) -> None:
+        seen.append((found.result, found.confidence))
+
+    yield seen
+    mas_guard.unregister(look)
+
+
+@pytest.mark.parametrize("way", RUNS)
+@pytest.mark.parametrize("api", APIS)
+async def test_a_validator_sees_the_answer_without_its_envelope(way: str, api: str, judged: list[Any]) -> None:
+    with ModelServer(doubtful) as server:
+        await run_in(way, mas_guard.wrap(clerk(server.url, api), envelopes="require"), QUESTION)
+    assert judged == [(ANSWER, 0.4)]
+
+
+@pytest.mark.parametrize("way", RUNS)
+async def test_a_validator_keeps_a_result_back(way: str) -> None:
+    @mas_guard.validator
+    def names_a_source(found: mas_guard.Envelope, run: Any) -> str | None:
+        return None if "source" in str(found.result) else "no source is named"
+
+    try:
+        with ModelServer(lambda request: text(ANSWER)) as server:
+            with pytest.raises(mas_guard.ResultRejected, match="no source is named") as caught:
+                await run_in(way, mas_guard.wrap(clerk(server.url)), QUESTION)
+    finally:
+        mas_guard.unregister(names_a_source)
+    assert caught.value.outcome.status == "aborted"
+
+
+def test_figures_of_the_answer_must_stand_in_what_a_tool_declared() -> None:
+    @function_tool
+    def ledger() -> str:
+        """Read the ledger."""
+        mas_guard.evidence("Invoice 1042: 90 EUR.")
+        return "Invoice 1042: 90 EUR."
+
+    def script(request: Request) -> Reply:
+        return text(ANSWER) if request.messages[-1]["role"] == "tool" else call("ledger")
+
+    with ModelServer(script) as server:
+        result = Runner.run_sync(mas_guard.wrap(clerk(server.url, tools=[ledger])), QUESTION)
+    outcome = mas_guard.outcome(result)
+    assert (outcome.status, outcome.rule) == ("partial", "result")
+    assert "1 figures of the result stand in none of the 1 texts" in outcome.reason
+
+
+@pytest.mark.xfail(strict=True, reason="the agent that answered last is judged: here the guardrail's")
+def test_the_runs_result_is_judged_and_not_what_a_guardrails_agent_said_of_it(judged: list[Any]) -> None:
+    def script(request: Request) -> Reply:
+        return text("fine, no objections") if "You check." in str(request.body) else text(ANSWER)
+
+    with ModelServer(script) as server:
+        checker = Agent[Any](name="checker", instructions="You check.", model=model(server.url))
+
+        @output_guardrail
+        async def checked(context: RunContextWrapper[Any], agent: Agent[Any], output: Any) -> GuardrailFunctionOutput:
+            said = (await Runner.run(checker, str(output))).final_output
+            return GuardrailFunctionOutput(output_info=said, tripwire_triggered=False)
+
+        app = mas_guard.wrap(clerk(server.url, output_guardrails=[checked]))
+        assert Runner.run_sync(app, QUESTION).final_output == ANSWER
+    assert judged == [(ANSWER, None)]
+
+
+# -- envelopes that are asked for, where models are difficult -----------------------------------------
+
+
+def asked(answer: str) -> Callable[[Request], Reply]:
+    return lambda request: text(answer if "<<envelope" in str(request.body) else ANSWER)
+
+
+async def seen(app: Agent[Any], session: Any = None) -> tuple[str, Any]:
+    """The streamed text and the final output."""
+    result = Runner.run_streamed(app, QUESTION, session=session)
+    said = "".join([deltas(event) async for event in result.stream_events()])
+    return said, result.final_output
+
+
+LOST = pytest.mark.xfail(strict=True, reason="chat streams have no event of a text's end, and what is held is lost")
+TWICE = pytest.mark.xfail(strict=True, reason="only the last of several lines is taken off")
+MISPLACED: dict[str, tuple[str, str, Any]] = {
+    "in the middle": (f"One.{envelope(0.9)}\nTwo.", "One.\nTwo.", LOST),
+    "first": (f"{envelope(0.9)}\n{ANSWER}", f"\n{ANSWER}", LOST),
+    "without its end": (f'{ANSWER}\n<<envelope {{"status": "success"', ANSWER, ()),
+    "a break at the end": (f"{ANSWER}\n", f"{ANSWER}\n", LOST),
+    "what may begin the line at the end": ("One is <", "One is <", LOST),
+    "twice": (f"{ANSWER}{envelope(0.9)}{envelope(0.9)}", ANSWER, TWICE),
+}
+CASES = [
+    pytest.param(api, answer, shown, id=f"{name}-{api}", marks=marks if api == "chat" or marks is TWICE else ())
+    for name, (answer, shown, marks) in MISPLACED.items()
+    for api in APIS
+]
+
+
+@pytest.mark.parametrize(("api", "answer", "shown"), CASES)
+async def test_what_is_streamed_is_the_answer_and_never_the_envelope(api: str, answer: str, shown: str) -> None:
+    session = SQLiteSession("s")
+    with ModelServer(asked(answer)) as server:
+        app = mas_guard.wrap(clerk(server.url, api), envelopes="require")
+        assert await seen(app, session) == (shown, shown)
+        assert (await Runner.run(app, QUESTION)).final_output == shown
+    assert "envelope" not in str(await session.get_items())
+
+
+@function_tool
+def look_up(page: int) -> str:
+    """Look a page up."""
+    return f"page {page}: 80 EUR"
+
+
+@pytest.mark.parametrize("way", RUNS)
+@pytest.mark.parametrize("api", APIS)
+async def test_an_envelope_beside_tool_calls_is_never_seen(way: str, api: str) -> None:
+    def script(request: Request) -> Reply:
+        last = envelope(0.9) if "<<envelope" in str(request.body) else ""
+        if any(message["role"] == "tool" for message in request.messages):
+            return text(f"{ANSWER}{last}")
+        return Reply(text=f"I look it up.{last}", tool_calls=(ToolCallReply("look_up", {"page": 1}),))
+
+    session = SQLiteSession("s")
+    with ModelServer(script) as server:
+        app = mas_guard.wrap(clerk(server.url, api, tools=[look_up]), envelopes="require")
+        result = await run_in(way, app, QUESTION, session=session)
+        assert server.count == 2
+        assert "success" not in str(server.requests[1].messages[:-1])
+    assert result.final_output == ANSWER
+    assert "envelope" not in str(await session.get_items())
+
+
+@pytest.mark.parametrize("limit", ["budget", "agent_budget"])
+@pytest.mark.parametrize("way", RUNS)
+async def test_a_repair_that_does_not_fit_the_budget_stops_nothing(way: str, limit: str) -> None:
+    with ModelServer(lambda request: text(ANSWER)) as server:
+        settings: dict[str, Any] = {limit: {"model_calls": 1}}
+        result = await run_in(way, mas_guard.wrap(clerk(server.url), envelopes="require", **settings), QUESTION)
+        assert server.count == 1
+    assert result.final_output == ANSWER
+    assert mas_guard.outcome(result).status == "completed"
+
+
+def test_a_repair_that_the_provider_refuses_takes_nothing_away() -> None:
+    def script(request: Request) -> Reply:
+        return Reply(status=400, error_message="bad request") if request.index else text(ANSWER)
+
+    with ModelServer(script) as server:
+        result = Runner.run_sync(mas_guard.wrap(clerk(server.url), envelopes="require"), QUESTION)
+    assert result.final_output == ANSWER
+
+
+# -- workers beside each other ------------------------------------------------------------------------
+
+
+@pytest.mark.xfail(strict=True, reason="a sibling that begins later is told, and whoever waits for both is not")
+def test_workers_that_were_asked_together_are_not_told_of_each_other() -> None:
+    def is_worker(request: Request) -> bool:
+        return "You are a specialist." in str(request.messages[0]["content"])
+
+    def script(request: Request) -> Reply:
+        if is_worker(request):
+            return Reply(refusal="I cannot.") if "storm" in str(request.body) else text("Opening hours are 8 to 17.")
+        if request.messages[-1]["role"] == "user" and "tool" not in [one["role"] for one in request.messages]:
+            return Reply(tool_calls=(ToolCallReply("ask_weather", {}), ToolCallReply("ask_hours", {})))
+        return text(ANSWER)
+
+    with ModelServer(script) as server:
+        done = asyncio.Event()
+        chat = model(server.url)
+        weather, hours = (
+            Agent[Any](name=name, instructions="You are a specialist.", model=chat) for name in ("weather", "hours")
+        )
+
+        @function_tool
+        async def ask_weather() -> str:
+            """Ask for the weather."""
+            try:
+                return str((await Runner.run(weather, "storm")).final_output)
+            finally:
+                done.set()
+
+        @function_tool
+        async def ask_hours() -> str:
+            """Ask for the opening hours, once the other one has answered."""
+            await done.wait()
+            return str((await Runner.run(hours, "hours")).final_output)
+
+        app = mas_guard.wrap(clerk(server.url, tools=[ask_weather, ask_hours]))
+        Runner.run_sync(app, QUESTION)
+        told = ["mas-guard" in str(request.body) for request in server.requests]
+        assert [is_worker(request) for request in server.requests] == [False, True, True, False]
+    assert told == [False, False, False, True]
