@@ -128,7 +128,11 @@ class EnvelopeBook:
         """A tool call inside which *worker* acted has ended: whoever made it gets what the framework made of it."""
         if not _looks(run):
             return
-        failed = outcome.error is not None or outcome.substituted
+        error = outcome.error
+        interrupted = isinstance(error, tuple(run.signals)) and not isinstance(error, GuardStopped)
+        if error is not None and (interrupted or not isinstance(error, Exception)):
+            return  # put off, or cancelled: it has not failed
+        failed = error is not None or outcome.substituted
         if failed or (inner_error and examine_value(outcome.text) is not None):
             known = self.latest.get(worker)
             if known is None or known.envelope.status != "failed" or not known.proven:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -254,3 +256,27 @@ def test_a_handoffs_own_input_is_its_packet() -> None:
         result = Runner.run_sync(mas_guard.wrap(app, handoffs="require"), "My invoice was charged twice.")
         assert server.count == 2
     assert result.final_output == "Settled."
+
+
+async def test_a_delegation_that_was_cancelled_has_not_failed_and_may_be_made_again() -> None:
+    held = Event()
+
+    def script(request: Request) -> Reply:
+        if is_worker(request):
+            first = sum(map(is_worker, server.requests)) == 1
+            return Reply(text="It opens on Monday.", wait_for=held if first else None)
+        done = any(message["role"] == "tool" for message in request.messages)
+        return text(REPORT) if done else call("ask_research", input="plan A")
+
+    with ModelServer(script) as server:
+        app = mas_guard.wrap(manager(server.url, "research"))
+        with mas_guard.run("twice"):
+            first = asyncio.create_task(Runner.run(app, "When does it open?"))
+            while not any(map(is_worker, server.requests)):
+                await asyncio.sleep(0)
+            first.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await first
+            held.set()
+            assert (await Runner.run(app, "When does it open?")).final_output == REPORT
+        assert "not delegated again" not in str(server.requests[-1].body)
