@@ -36,11 +36,12 @@ class Settled:
         proven: True where the failure is certain, not only likely.
         at: When, on the run's own count.
         scope: The activation that gave it, and `within` those that waited for it.
+        wave: What was started together with that activation, where the adapter can tell.
         request: A hash of what it answered.
         told: True once whoever comes next has been told.
     """
 
-    __slots__ = ("agent", "at", "envelope", "proven", "request", "scope", "told", "within")
+    __slots__ = ("agent", "at", "envelope", "proven", "request", "scope", "told", "wave", "within")
 
     def __init__(
         self, agent: str, envelope: Envelope, proven: bool, at: int, scope: StepScope | None, request: int
@@ -50,6 +51,7 @@ class Settled:
         self.proven = proven
         self.at = at
         self.scope = scope
+        self.wave = scope.wave if scope is not None else None
         self.request = request
         self.within: list[StepScope] = []
         self.told = False
@@ -145,6 +147,9 @@ class EnvelopeBook:
         if not _looks(run):
             return
         finding = examine_value(value)
+        known = self.latest.get(agent)
+        if finding is not None and known is not None and known.proven and known.envelope.status != "success":
+            return  # what is certain stands above what only seems so
         if finding is not None:
             self._settle(run, agent, Envelope(finding.status, None, None, finding.reason), finding)
 
@@ -207,6 +212,8 @@ def _stands_beside(known: Settled, envelope: Envelope, scope: StepScope | None, 
     started together. It mends it where it answers the same request, or began after another agent had acted upon that."""
     if known.envelope.status == "success" or envelope.status != "success" or scope is None or scope is known.scope:
         return False
+    if scope.wave is not None and known.wave is not None:
+        return scope.wave == known.wave
     return scope.agent == known.agent and request != known.request and scope.others_acted <= known.at
 
 
@@ -245,4 +252,14 @@ def _receives(scope: StepScope | None, settled: Settled) -> bool:
     """True where the activation *scope* began after the output was given, or waited for it."""
     if scope is None:
         return False
-    return scope.began > settled.at or any(scope is waiting for waiting in settled.within)
+    if any(scope is waiting for waiting in settled.within):
+        return True
+    if scope.began <= settled.at or (scope.wave is not None and scope.wave == settled.wave):
+        return False
+    # Whoever delegated to both, and asks its own model, is told; the other worker is not.
+    around = scope.outer
+    while around is not None:
+        if around.asks and any(around is waiting for waiting in settled.within):
+            return False
+        around = around.outer
+    return True

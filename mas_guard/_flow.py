@@ -56,6 +56,8 @@ def call_flow(run: Run, call: Call) -> Flow:
         agent_is_known(run, call.agent)
         if call.agent:
             run.acts(call.agent)
+        if scope is not None:
+            scope.asks = True
         if not run.task:
             run.task = call.last_message[:LONGEST_TASK]
         if run.packets and (packet := run.packets.pop(call.agent, None)) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from mas_guard.errors import EscalationRequired, GuardError, ResultRejected
+from mas_guard.errors import EscalationRequired, GuardError, GuardStopped, ResultRejected
 from mas_guard.types import CallOutcome, Envelope, Verdict
 
 if TYPE_CHECKING:
@@ -61,8 +61,7 @@ def decided_before(run: Run) -> bool:
             "takes its place.",
             problems=(resolution.reason or f"{what} in review",),
         )
-        run.latch(error).abort("")
-        run.engine.record_stop(run)
+        end(run, error)
     return True
 
 
@@ -92,7 +91,14 @@ def reject(run: Run, verdict: Verdict) -> None:
     reason = f"Run {run.id}: its result was rejected: {verdict.reason or verdict.rule}"
     error = verdict.stop if isinstance(verdict.stop, GuardError) else None
     rejected = error if isinstance(error, ResultRejected) else ResultRejected(reason, problems=(verdict.reason,))
-    run.latch(rejected).abort("")
+    end(run, rejected)
+
+
+def end(run: Run, error: GuardStopped) -> None:
+    """The boundary raises *error*: it is the gate's word, and no limit that ON_LIMIT would have an answer to."""
+    stop = run.latch(error)
+    stop.abort("")
+    stop.escalates = False
     run.engine.record_stop(run)
 
 
@@ -131,8 +137,7 @@ def escalate(run: Run, review: Review) -> None:
         f"mas_guard.reviewed({review.id!r}) gives what was decided.",
         review=review.id,
     )
-    run.latch(error).abort("")
-    run.engine.record_stop(run)
+    end(run, error)
 
 
 def escalate_limit(run: Run) -> None:

@@ -68,7 +68,7 @@ class PlainRun:
             outer = None
         before = outer.agent if outer is not None else run.adapter_state.get("last_step", "")
         if before and before != agent:
-            handoff = Handoff(before, (agent,))
+            handoff = Handoff(before, (agent,), carries=False)
             denied = drive(handoff_flow(run, handoff), lambda: None, lambda _: CallOutcome(), errors)
             if denied is not None and run.stop is not None:
                 raise run.raised()

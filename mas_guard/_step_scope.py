@@ -30,12 +30,14 @@ class StepScope:
         stopped: What ended the activation (not the run), once something did.
         clock: The step's own time against `STEP_TIMEOUT`; it stands still while a child's activation goes on.
         timer: What cuts the activation when its time is over; told when the clock stops and goes on.
+        asks: True once it has asked its model.
+        wave: The same for activations that were started together, where the adapter can tell.
         concluding: True where it began once control was back with the owner.
         began: When, on the run's own count; `others_acted` is when another agent last did.
     """
 
     __slots__ = (
-        "account", "agent", "began", "children", "clock", "concluding", "covers", "identity", "others_acted", "outer", "run", "stopped", "timer",
+        "account", "agent", "asks", "began", "children", "clock", "concluding", "covers", "identity", "others_acted", "outer", "run", "stopped", "timer", "wave",
     )  # fmt: skip
 
     def __init__(self, run: Run, agent: str, identity: str = "", outer: StepScope | None = None) -> None:
@@ -50,6 +52,8 @@ class StepScope:
         self.clock: ActiveClock | None = None
         self.timer: Callable[[], None] | None = None
         self.children = 0
+        self.asks = False
+        self.wave: object = None
         self.concluding = run.stop is not None and run.stop.phase == "concluding"
 
     def ended(self) -> GuardStopped | None:

@@ -26,6 +26,10 @@ class ValidatorPlugin:
         said = self.check(envelope, run)
         if said is None or said is True or isinstance(said, Verdict):
             return None if said is True else said
+        if said is not False and not isinstance(said, str):
+            raise TypeError(
+                f"the validator {self.name} returned {said!r}; give a text, a truth value, a Verdict or None"
+            )
         reason = said if isinstance(said, str) else f"the validator {self.name} said no"
         error = ResultRejected(
             f"Run {run.id}: the validator {self.name} rejected the result: {reason} Mend the app, or the validator.",

@@ -14,11 +14,12 @@ def taken_off(call: ModelCall, result: Any) -> Any:
     """*result*, a `ChatResult`, without the envelope, which is kept in *call*."""
     for at, generation in enumerate(result.generations):
         message = generation.message
+        said = read_trailer(text_of(message.content))
         if message.tool_calls:
             call.asks_envelope = False  # no final answer: none was asked of this one
-            continue
-        call.said = read_trailer(text_of(message.content))
-        if call.said.there:
+        else:
+            call.said = said
+        if said.there:
             changed = message.model_copy(update={"content": _content_without(message.content)})
             result.generations[at] = type(generation)(message=changed, generation_info=generation.generation_info)
     return result

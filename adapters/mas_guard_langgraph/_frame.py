@@ -92,6 +92,8 @@ class Frame:
             return self.scopes.get(agent)
         else:
             scope = StepScope(run, name, task.id, None)
+        if self.loop is not None:
+            scope.wave = (id(self), self.loop.step)
         timeout = run.policy.agent_step_timeout(name) if run.policy.agents else run.policy.step_timeout
         if timeout is not None:
             scope.start_clock(timeout)

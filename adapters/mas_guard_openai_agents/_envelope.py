@@ -65,19 +65,23 @@ class EnvelopeStream:
             passed, self._last = self._held.take(str(field(event, "delta") or "")), event
             return [_with(event, delta=passed)] if passed else []
         if kind == "response.output_text.done":
-            rest = self._held.rest()
-            before = [_with(self._last, delta=rest)] if rest and self._last is not None else []
-            return [*before, _with(event, text=read_trailer(str(field(event, "text") or "")).text)]
+            return [*self._rest(), _with(event, text=read_trailer(str(field(event, "text") or "")).text)]
         if kind == "response.content_part.done":
-            return [_with(event, part=_part_without(_unread(), field(event, "part")))]
+            return [*self._rest(), _with(event, part=_part_without(_unread(), field(event, "part")))]
         if kind == "response.output_item.done":
-            return [_with(event, item=_item_without(_unread(), field(event, "item")))]
+            return [*self._rest(), _with(event, item=_item_without(_unread(), field(event, "item")))]
         if str(kind) in ("response.completed", "response.incomplete"):
             response = field(event, "response")
             return [
-                _with(event, response=_with(response, output=_output_without(self._call, field(response, "output"))))
+                *self._rest(),
+                _with(event, response=_with(response, output=_output_without(self._call, field(response, "output")))),
             ]
         return [event]
+
+    def _rest(self) -> list[Any]:
+        """What was held back and is the answer's, before the event that ends the text; not every stream has the same one."""
+        rest = self._held.rest()
+        return [_with(self._last, delta=rest)] if rest and self._last is not None else []
 
 
 def _unread() -> ModelCall:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,10 +26,10 @@ DEFAULTS = frozenset(
 LONGEST_DEFAULT = 40  # characters; a longer text says something of its own
 LONGEST_JSON = 1_000  # characters that are parsed: what says nothing is short
 DEEPEST = 20  # levels of a value that are looked into
-WIDEST = 200  # parts of a value that are looked into
+WIDEST = 200  # parts of a value that are looked into, all levels together
 _ERROR = re.compile(
     r"(?:Traceback \(most recent call last\)|(?:[A-Za-z_][\w.]{0,80})?(?:Error|Exception)(?:\([^)\n]{0,200}\))?\s*:|"
-    r"Error\s*:|An error occurred while |\[?ERROR\]?[: ])"
+    r"Error\s*:|An error occurred while (?:running|parsing|calling|executing)\b|\[?ERROR\]?[: ])"
 )
 
 
@@ -70,7 +70,7 @@ def examine_text(text: str) -> Finding | None:
         word = said.lower()
         if word.rstrip(".") in NULLS:
             return Finding("null", "failed", "the output is null")
-        if word.strip(".!<>[]()\"'` ") in DEFAULTS:
+        if word in DEFAULTS or word.strip(".!<>[]()\"'` ") in DEFAULTS:
             return Finding("default", "partial", "the output is a default value, no result")
     if len(said) <= LONGEST_JSON and said[0] in "{[" and said[-1] in "}]":
         try:
@@ -89,21 +89,21 @@ def examine_value(value: Any) -> Finding | None:
     if isinstance(value, Mapping | list | tuple):
         if not value:
             return Finding("empty", "failed", "the output is empty")
-        if isinstance(value, Mapping) and _says_nothing(value, 0):
+        if isinstance(value, Mapping) and _says_nothing(value, 0, iter(range(WIDEST))):
             return Finding("default", "partial", "every field of the output is null, empty, or a default value")
     return None
 
 
-def _says_nothing(value: Any, depth: int) -> bool:
-    """True where no part of *value* says anything; numbers and truth values do."""
+def _says_nothing(value: Any, depth: int, parts_left: Iterator[int]) -> bool:
+    """True where no part of *value* says anything; numbers and truth values do, and so does what is too large to look at."""
     if value is None:
         return True
     if isinstance(value, str):
         said = value.strip().lower() if len(value) <= LONGEST_DEFAULT else ""
         return len(value) <= LONGEST_DEFAULT and (not said or said in NULLS or said in DEFAULTS)
     if isinstance(value, Mapping | list | tuple):
-        if depth >= DEEPEST or len(value) > WIDEST:
+        if depth >= DEEPEST:
             return False
         parts = value.values() if isinstance(value, Mapping) else value
-        return all(_says_nothing(part, depth + 1) for part in parts)
+        return all(next(parts_left, None) is not None and _says_nothing(part, depth + 1, parts_left) for part in parts)
     return False

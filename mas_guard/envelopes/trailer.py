@@ -19,18 +19,20 @@ REQUEST = (
 )
 STATUSES: tuple[Status, ...] = ("success", "partial", "failed")
 LONGEST_REASON = 500  # characters that are kept
+MOST_BREAKS = 8  # line breaks before the line that go with it
 LONGEST_TRAILER = 4_000  # characters; what is longer is no envelope
 
 
 def read_trailer(text: str) -> Said:
-    """Take the line off *text*, and read it."""
+    """Take the line off *text*, and read it. A model that gives it more than once means the last."""
     start = text.rfind(MARKER)
     if start < 0:
         return Said(text, None, ("the line <<envelope …>> is missing",))
-    end = text.find(">>", start)
-    body = text[start + len(MARKER) : end if end >= 0 else len(text)]
+    body, end = _body(text, start)
     # What stands behind the line belongs to the answer; the line break before it was asked for with it.
-    answer = _without_break(text[:start]) + (text[end + 2 :].rstrip() if end >= 0 else "")
+    answer = _without_break(text[:start]) + text[end:].rstrip()
+    while (start := answer.rfind(MARKER)) >= 0:
+        answer = _without_break(answer[:start]) + answer[_body(answer, start)[1] :]
     if len(body) > LONGEST_TRAILER:
         return Said(answer, None, (f"the line is longer than {LONGEST_TRAILER} characters",), there=True)
     envelope, problems = _parse(body)
@@ -60,8 +62,9 @@ class Held:
         start = self._text.find(MARKER)
         if start < 0:
             start = len(self._text) - _overlap(self._text)
-        # Breaks before the line go with it, so they wait, too.
-        while start > 0 and self._text[start - 1] in "\r\n":
+        # Breaks before the line go with it, so they wait, too: as many as anybody would write.
+        least = max(0, start - MOST_BREAKS)
+        while start > least and self._text[start - 1] in "\r\n":
             start -= 1
         passed, self._text = self._text[:start], self._text[start:]
         return passed
@@ -73,6 +76,21 @@ class Held:
         return said.text
 
 
+def _body(text: str, start: int) -> tuple[str, int]:
+    """What stands in the line that begins at *start*, and where the line ends."""
+    after = start + len(MARKER)
+    opened = text.find("{", after)
+    if opened >= 0 and not text[after:opened].strip():
+        try:  # the object ends where JSON says, also where a reason holds the signs that end the line
+            _, closed = json.JSONDecoder().raw_decode(text, opened)
+            if text[closed : closed + 2] == ">>" or text[closed:].lstrip().startswith(">>"):
+                return text[after:closed], text.index(">>", closed) + 2
+        except (ValueError, RecursionError):
+            pass
+    end = text.find(">>", after)
+    return (text[after:end], end + 2) if end >= 0 else (text[after:], len(text))
+
+
 def _overlap(text: str) -> int:
     """How many characters at the end of *text* may be the beginning of the marker."""
     for length in range(min(len(MARKER) - 1, len(text)), 0, -1):
@@ -82,7 +100,11 @@ def _overlap(text: str) -> int:
 
 
 def _without_break(text: str) -> str:
-    return text.rstrip("\r\n")
+    end = len(text)
+    least = max(0, end - MOST_BREAKS)
+    while end > least and text[end - 1] in "\r\n":
+        end -= 1
+    return text[:end]
 
 
 def _parse(body: str) -> tuple[Envelope | None, tuple[str, ...]]:
@@ -102,7 +124,8 @@ def _parse(body: str) -> tuple[Envelope | None, tuple[str, ...]]:
     if problems or status not in STATUSES:
         return None, tuple(problems)
     reason = said.get("reason")
-    words = reason[:LONGEST_REASON] if isinstance(reason, str) else ""
+    # Half a surrogate pair could not be sent on.
+    words = reason[:LONGEST_REASON].encode("utf-8", "replace").decode() if isinstance(reason, str) else ""
     return Envelope(
         STATUSES[STATUSES.index(status)], None, None if confidence is None else float(confidence), words
     ), ()

@@ -30,7 +30,13 @@ class PacketRule:
     def mas_guard_before_handoff(self, handoff: Handoff, run: Any) -> Verdict | None:
         """Warn of what is missing or wrong, or refuse, as `HANDOFFS` says."""
         mode = run.policy.handoffs
-        if mode == "off" or run.policy.rule_mode(RULE) == "off" or handoff.kind != "transfer" or handoff.problems:
+        if (
+            mode == "off"
+            or run.policy.rule_mode(RULE) == "off"
+            or handoff.kind != "transfer"
+            or not handoff.carries
+            or handoff.problems
+        ):
             return None
         packet = read_packet(handoff.packet or handoff.content)
         missing = missing_parts(packet)

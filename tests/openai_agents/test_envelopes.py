@@ -58,9 +58,10 @@ def writers_last(server: ModelServer) -> str:
     return str(next(request.body for request in asked if not is_researcher(request)))
 
 
-def reason_of(failure: SilentFailure, api: str) -> str:
-    """Of an incomplete reply of the Responses API the SDK makes an error."""
-    return "ended in an error" if api == "responses" and failure.name == "cut" else failure.reason
+def tells(words: str, failure: SilentFailure, api: str) -> bool:
+    """True where *words* give the reason. Of an incomplete reply of the Responses API some versions of the SDK make an
+    error."""
+    return failure.reason in words or (api == "responses" and failure.name == "cut" and "ended in an error" in words)
 
 
 @pytest.mark.parametrize("api", APIS)
@@ -82,8 +83,8 @@ def test_by_default_what_is_proven_is_told_and_the_rest_stands_in_the_outcome(fa
     outcome = mas_guard.outcome(result)
     assert result.final_output == REPORT
     assert (outcome.status, outcome.rule) == ("partial", "envelope")
-    assert reason_of(failure, api) in outcome.envelopes["researcher"].reason
-    assert (reason_of(failure, api) in told) == failure.proven
+    assert tells(outcome.envelopes["researcher"].reason, failure, api)
+    assert tells(told, failure, api) == failure.proven
     assert "mas-guard" not in str(result.to_input_list())
 
 
@@ -94,7 +95,7 @@ def test_where_envelopes_are_required_every_failure_is_told(failure: SilentFailu
         app = mas_guard.wrap(newsroom(server.url, api), envelopes="require")
         result = Runner.run_sync(app, "Write about the harbour.")
         told = writers_last(server)
-    assert reason_of(failure, api) in told
+    assert tells(told, failure, api)
     assert "status failed" in told or "status partial" in told
     assert mas_guard.outcome(result).status == "partial"
 

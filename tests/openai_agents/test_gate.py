@@ -307,20 +307,16 @@ async def seen(app: Agent[Any], session: Any = None) -> tuple[str, Any]:
     return said, result.final_output
 
 
-LOST = pytest.mark.xfail(strict=True, reason="chat streams have no event of a text's end, and what is held is lost")
-TWICE = pytest.mark.xfail(strict=True, reason="only the last of several lines is taken off")
-MISPLACED: dict[str, tuple[str, str, Any]] = {
-    "in the middle": (f"One.{envelope(0.9)}\nTwo.", "One.\nTwo.", LOST),
-    "first": (f"{envelope(0.9)}\n{ANSWER}", f"\n{ANSWER}", LOST),
-    "without its end": (f'{ANSWER}\n<<envelope {{"status": "success"', ANSWER, ()),
-    "a break at the end": (f"{ANSWER}\n", f"{ANSWER}\n", LOST),
-    "what may begin the line at the end": ("One is <", "One is <", LOST),
-    "twice": (f"{ANSWER}{envelope(0.9)}{envelope(0.9)}", ANSWER, TWICE),
+MISPLACED: dict[str, tuple[str, str]] = {
+    "in the middle": (f"One.{envelope(0.9)}\nTwo.", "One.\nTwo."),
+    "first": (f"{envelope(0.9)}\n{ANSWER}", f"\n{ANSWER}"),
+    "without its end": (f'{ANSWER}\n<<envelope {{"status": "success"', ANSWER),
+    "a break at the end": (f"{ANSWER}\n", f"{ANSWER}\n"),
+    "what may begin the line at the end": ("One is <", "One is <"),
+    "twice": (f"{ANSWER}{envelope(0.9)}{envelope(0.9)}", ANSWER),
 }
 CASES = [
-    pytest.param(api, answer, shown, id=f"{name}-{api}", marks=marks if api == "chat" or marks is TWICE else ())
-    for name, (answer, shown, marks) in MISPLACED.items()
-    for api in APIS
+    pytest.param(api, answer, shown, id=f"{name}-{api}") for name, (answer, shown) in MISPLACED.items() for api in APIS
 ]
 
 
@@ -382,7 +378,6 @@ def test_a_repair_that_the_provider_refuses_takes_nothing_away() -> None:
 # -- workers beside each other ------------------------------------------------------------------------
 
 
-@pytest.mark.xfail(strict=True, reason="a sibling that begins later is told, and whoever waits for both is not")
 def test_workers_that_were_asked_together_are_not_told_of_each_other() -> None:
     def is_worker(request: Request) -> bool:
         return "You are a specialist." in str(request.messages[0]["content"])

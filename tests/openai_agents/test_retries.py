@@ -193,7 +193,7 @@ async def test_a_truncated_responses_reply_is_charged_with_what_it_used(way: str
             await run_in(way, mas_guard.wrap(agent, on_outcome=outcomes.append), "hello")
         assert server.requests[0].body["max_output_tokens"] == 50
     assert outcomes[0].spent.tokens == 70 + 50
-    assert outcomes[0].rule == ""
+    assert outcomes[0].rule in ("", "envelope")  # where the SDK hands the cut reply on, the outcome says so
     assert not any("estimated" in note for note in outcomes[0].notes)
 
 
