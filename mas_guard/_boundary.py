@@ -29,10 +29,12 @@ def run_flow(
     state: Callable[[], Any] = lambda: None,
     on_outcome: Callable[[Outcome], None] | None = None,
     scope: Scope | None = (),
+    answer: Callable[[], str] = lambda: "",
 ) -> Flow:
     """One run from intake to outcome.
 
-    *state* reads the state so far, for a run that is stopped. *scope* is what the adapter adds to the run's context,
+    *state* reads the state so far, for a run that is stopped; *answer* reads what a run that ended well gives, as text,
+    where the adapter's `CallOutcome` does not hold it. *scope* is what the adapter adds to the run's context,
     or `None` where the adapter has entered the run's context already.
     """
     engine = run.engine
@@ -51,7 +53,7 @@ def run_flow(
         outside_steps: Scope = ((current_step, None),) if current_step.get() is not None else ()
         inside = ((current_run, run), *outside_steps, *scope)
     outcome: CallOutcome = yield Proceed(scope=inside)
-    finish(run, outcome, state, on_outcome)
+    finish(run, outcome, state, on_outcome, answer)
     stop = run.stop
     if stop is not None and stop.action == "abort" and not run.suspended:
         raise run.raised() from outcome.error
@@ -63,10 +65,11 @@ def finish(
     result: CallOutcome,
     state: Callable[[], Any] = lambda: None,
     on_outcome: Callable[[Outcome], None] | None = None,
+    answer: Callable[[], str] = lambda: "",
 ) -> Outcome:
     """Give *run* its outcome, record it, and tell whoever wants to know. Only the first call counts."""
     if run.outcome is None and run.policy.mode != "off":
-        judge_result(run, result)
+        judge_result(run, result, answer)
         if run.stop is not None and run.stop.escalates and run.policy.mode == "enforce" and not run.suspended:
             escalate_limit(run)
     with run.lock:

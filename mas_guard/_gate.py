@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mas_guard.errors import EscalationRequired, GuardError, GuardStopped, ResultRejected
@@ -15,12 +17,17 @@ if TYPE_CHECKING:
 RULE = "result"
 
 
-def judge_result(run: Run, result: CallOutcome) -> None:
+def judge_result(run: Run, result: CallOutcome, answer: Callable[[], str] = lambda: "") -> None:
     """Ask the validators about the result of a run that is about to end well; what they refuse is latched."""
     if run.stop is not None or run.suspended or result.error is not None or not run.engine.plugins.validate_result:
         return
     if run.resumed and decided_before(run):
         return
+    if not result.text:
+        try:
+            result = replace(result, text=answer())
+        except Exception as error:  # a state of the app's own kind
+            run.engine.plugins.errors.report("Reading a run's result", error)
     agent, envelope = final_envelope(run, result)
     plugins = run.engine.plugins
     for hook in plugins.validate_result:
@@ -82,7 +89,12 @@ def final_envelope(run: Run, result: CallOutcome) -> tuple[str, Envelope]:
     latest = next(reversed(run.envelopes.latest.values()), None)
     if latest is None:
         return "", Envelope("success", result.text or None)
-    found, text = latest.envelope, run.envelopes.texts.get(latest.agent, result.text)
+    text = result.text or run.envelopes.texts.get(latest.agent, "")
+    # Others may have answered after the agent whose answer this is: a guardrail's, a tool's.
+    settled = list(run.envelopes.latest.items())
+    of_answer = (one for agent, one in reversed(settled) if run.envelopes.texts.get(agent) == text)
+    latest = next(of_answer, latest)
+    found = latest.envelope
     return latest.agent, Envelope(found.status, text, found.confidence, found.reason)
 
 

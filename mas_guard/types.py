@@ -229,7 +229,7 @@ class Handoff:
             comparison, size and hash; recorded as it is only where `CAPTURE_CONTENT` is on.
         problems: What keeps it from being carried out, in words that a model can use: a disabled target, input that
             is not what the handoff takes.
-        carries: False where this way of handing over can carry nothing but control.
+        carries: False where nobody can say anything with it: an edge of the app's own, a step of plain Python.
         packet: What was said with it, to read its packet from, where `content` does not hold it.
         details: What is wrong with the input, for the model alone: it may repeat content, so it is not recorded.
         sent_bytes, received_bytes: How much history the sender had, and how much of it the receiver gets; `None`

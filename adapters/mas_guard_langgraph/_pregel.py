@@ -29,6 +29,7 @@ from mas_guard.adapter import (
     run_flow,
 )
 from mas_guard_langgraph._frame import Frame, current_frame, current_task
+from mas_guard_langgraph._translate import text_of
 
 if TYPE_CHECKING:
     from mas_guard_langgraph._adapter import LangGraphAdapter, Mark
@@ -176,6 +177,7 @@ def _flow(adapter: LangGraphAdapter, opened: _Opened, scope: Scope | None) -> Fl
         state=lambda: _state(frame),
         on_outcome=adapter.guard.on_outcome(mark.policy, mark.options),
         scope=scope,
+        answer=lambda: _answer(frame),
     )
 
 
@@ -336,6 +338,13 @@ def _remember(result: Any) -> None:
     outcome = last_outcome.get()
     if outcome is not None:
         results.remember(result, outcome)
+
+
+def _answer(frame: Frame) -> str:
+    """The text of the last message of the state that the graph gives; empty where it holds none."""
+    state = _state(frame)
+    messages = state.get("messages") if isinstance(state, dict) else None
+    return text_of(getattr(messages[-1], "content", "")) if isinstance(messages, list) and messages else ""
 
 
 def _state(frame: Frame) -> Any:

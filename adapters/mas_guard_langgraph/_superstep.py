@@ -115,13 +115,23 @@ def _kind(frame: Frame, source: str, node: str, target: str) -> str:
 def _ask(frame: Frame, source: str, targets: tuple[str, ...], kind: str, task: Any) -> Answer | None:
     run = frame.run
     handoff = Handoff(source, targets, kind, known_targets=frame.graph.nodes)  # type: ignore[arg-type]
-    if kind == "transfer" and task is not None and run.policy.handoffs != "off":
-        handoff = replace(handoff, packet=_said_with(frame, task))
+    asked = task is not None and _asked_by_tool(task)
+    handoff = replace(handoff, packet=_said_with(frame, task) if asked else "", carries=asked)
     answer = guard_handoff(run, handoff)
     if answer is None and kind == "transfer":
         for target in targets:
             frame.delegated[target] = source
     return answer
+
+
+def _asked_by_tool(task: Any) -> bool:
+    """True where a tool asked for the move: it answers a call beside its routing. An edge of the app's own does not."""
+    for channel, value in task.writes:
+        given = getattr(value, "arg", None) if channel == TASKS else value
+        messages = given.get("messages") if isinstance(given, dict) else given
+        if isinstance(messages, list) and messages and getattr(messages[-1], "type", "") == "tool":
+            return True
+    return False
 
 
 def _said_with(frame: Frame, task: Any) -> str:

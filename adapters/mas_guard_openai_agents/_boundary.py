@@ -202,7 +202,8 @@ def _read(frame: Frame, result: Any) -> CallOutcome:
         if result.current_turn > limit:
             error = MaxTurnsExceeded(f"Max turns ({limit}) exceeded")
             _observe_turns(frame, error)
-    return CallOutcome(error=error)
+    given = getattr(result, "final_output", None)
+    return CallOutcome(given if isinstance(given, str) else "", error=error)
 
 
 def _observe_turns(frame: Frame, error: MaxTurnsExceeded) -> None:

@@ -33,7 +33,7 @@ class PacketRule:
         if (
             mode == "off"
             or run.policy.rule_mode(RULE) == "off"
-            or handoff.kind != "transfer"
+            or handoff.kind == "return"
             or not handoff.carries
             or handoff.problems
         ):

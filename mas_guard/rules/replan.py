@@ -54,7 +54,7 @@ class ReplanRule:
     @hookimpl
     def mas_guard_before_handoff(self, handoff: Handoff, run: Any) -> Verdict | None:
         """Judge a handoff by what its target brought."""
-        if handoff.kind != "transfer" or len(handoff.targets) != 1 or handoff.problems:
+        if handoff.kind == "return" or not handoff.carries or len(handoff.targets) != 1 or handoff.problems:
             return None
         (target,) = handoff.targets
         route, content = ("handoff", handoff.source, target), hash(handoff.packet or handoff.content)

@@ -28,12 +28,6 @@ REPORT = "Here is the report on the harbour."
 CONCLUSION = "The specialists agree; nothing new is to be expected."
 LONG = {"recursion_limit": 200}
 
-# What does not hold yet.
-ONE_WAY = pytest.mark.xfail(
-    strict=True,
-    reason="a handoff that cannot be made again counts as a move of a declared order, and no packet is looked for",
-)
-
 
 def is_worker(request: Request) -> bool:
     return "You are a specialist." in str(request.messages[0]["content"])
@@ -359,7 +353,6 @@ def warnings_in(events: Path) -> list[Any]:
     return [line for line in map(json.loads, events.read_text().splitlines()) if line.get("rule") == "packet"]
 
 
-@ONE_WAY
 def test_by_default_what_a_handoff_lacks_is_recorded_and_nothing_else(tmp_path: Path) -> None:
     events = tmp_path / "events.jsonl"
     with ModelServer(hands_over("")) as server:
@@ -370,7 +363,6 @@ def test_by_default_what_a_handoff_lacks_is_recorded_and_nothing_else(tmp_path: 
     assert warned[0]["verdict"] == "warn" and "on_failure" in warned[0]["figures"]["missing"]
 
 
-@ONE_WAY
 def test_what_is_missing_is_completed_and_shown_to_the_receiver_alone() -> None:
     with ModelServer(hands_over("")) as server:
         app = mas_guard.wrap(desk(server.url), handoffs="complete", handoff_on_failure="tell triage")
@@ -403,7 +395,6 @@ def test_what_is_said_with_a_handoff_is_its_packet(tmp_path: Path) -> None:
     assert warnings_in(events) == []
 
 
-@ONE_WAY
 def test_a_handoff_that_lacks_something_is_refused_with_the_list_and_made_again() -> None:
     with ModelServer(hands_over(""), max_requests=12) as server:
         result = mas_guard.wrap(desk(server.url), handoffs="require").invoke(QUESTION, LONG)
@@ -414,7 +405,6 @@ def test_a_handoff_that_lacks_something_is_refused_with_the_list_and_made_again(
     assert "billing" in mas_guard.outcome(result).path
 
 
-@ONE_WAY
 def test_a_refused_handoff_is_answered_in_the_history() -> None:
     def script(request: Request) -> Reply:
         return text(REPORT) if REFUSED in str(request.body) else call("transfer_to_billing")

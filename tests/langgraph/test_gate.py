@@ -280,7 +280,6 @@ def test_figures_of_the_answer_must_stand_in_what_a_tool_declared() -> None:
     assert "1 figures of the result stand in none of the 1 texts" in outcome.reason
 
 
-@pytest.mark.xfail(strict=True, reason="the last agent's answer is judged, also where a later node makes the result")
 def test_what_a_graph_gives_is_what_is_judged(judged: list[Any]) -> None:
     def conclude(state: MessagesState) -> dict[str, Any]:
         return {"messages": [("ai", "In short: 80 EUR.")]}

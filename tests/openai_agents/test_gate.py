@@ -275,7 +275,6 @@ def test_figures_of_the_answer_must_stand_in_what_a_tool_declared() -> None:
     assert "1 figures of the result stand in none of the 1 texts" in outcome.reason
 
 
-@pytest.mark.xfail(strict=True, reason="the agent that answered last is judged: here the guardrail's")
 def test_the_runs_result_is_judged_and_not_what_a_guardrails_agent_said_of_it(judged: list[Any]) -> None:
     def script(request: Request) -> Reply:
         return text("fine, no objections") if "You check." in str(request.body) else text(ANSWER)
