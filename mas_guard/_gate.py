@@ -12,7 +12,7 @@ from mas_guard.types import CallOutcome, Envelope, Verdict
 
 if TYPE_CHECKING:
     from mas_guard._run import Run
-    from mas_guard.reviews import Review, ReviewRecord
+    from mas_guard.reviews import Resolution, Review, ReviewRecord
 
 RULE = "result"
 
@@ -130,16 +130,21 @@ def open_review(run: Run, kind: Any, agent: str, reason: str, shown: dict[str, A
 
 def settle_at_once(run: Run, review: Review) -> bool:
     """True where the review was approved as it stands while it was opened; else the run is escalated."""
-    desk = run.engine.desk(run.policy)
-    try:
-        asyncio.get_running_loop()
-        resolution = desk.resolution(review.id)  # nobody waits for a person on an event loop
-    except RuntimeError:
-        resolution = desk.ask(review)
+    resolution = resolution_at_once(run, review)
     if resolution is not None and resolution.decision == "approved" and not resolution.edited:
         return True
     escalate(run, review)
     return False
+
+
+def resolution_at_once(run: Run, review: Review) -> Resolution | None:
+    """What was decided while *review* was opened, or at this terminal; `None` where it waits."""
+    desk = run.engine.desk(run.policy)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return desk.ask(review)
+    return desk.resolution(review.id)  # nobody waits for a person on an event loop
 
 
 def escalate(run: Run, review: Review) -> None:

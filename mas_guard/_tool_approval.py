@@ -4,16 +4,15 @@ approved as it stands. An approval is for exactly what was shown, and for one ca
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mas_guard._gate import open_review
+from mas_guard._gate import open_review, resolution_at_once
 from mas_guard.types import ToolCall, Verdict
 
 if TYPE_CHECKING:
     from mas_guard._run import Run
-    from mas_guard.reviews import Resolution, Review
+    from mas_guard.reviews import Resolution
 
 
 def put_to_person(run: Run, call: ToolCall, verdict: Verdict) -> Verdict | None:
@@ -38,7 +37,7 @@ def put_to_person(run: Run, call: ToolCall, verdict: Verdict) -> Verdict | None:
         review = open_review(run, "tool", call.agent, verdict.reason, shown)
         if review is None:
             return _denied(verdict, "not executed: a person has to approve it, and could not be asked")
-        resolution = _at_once(run, review)
+        resolution = resolution_at_once(run, review)
     if resolution is None:
         text = f"not executed: it waits for a person (review {review.id}). Go on with what does not need it."
         return _denied(verdict, text)
@@ -52,15 +51,6 @@ def _waiting_or_decided(run: Run, fingerprint: str, used: set[str]) -> Any:
     records = run.engine.desk(run.policy).of_run(run.id)
     same = [record for record in records if record.review.kind == "tool" and record.review.fingerprint == fingerprint]
     return next((record for record in reversed(same) if record.review.id not in used), None)
-
-
-def _at_once(run: Run, review: Review) -> Resolution | None:
-    desk = run.engine.desk(run.policy)
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return desk.ask(review)
-    return desk.resolution(review.id)  # nobody waits for a person on an event loop
 
 
 def _decided(call: ToolCall, resolution: Resolution) -> str:

@@ -8,9 +8,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mas_guard.adapter import CallOutcome, ModelCall, Usage, exact_counter, input_bound
+from mas_guard.prices import PER_MEDIA, PER_MESSAGE
 
-PER_MESSAGE = 16  # tokens; role, name and delimiters around a message
-PER_MEDIA = 4096  # tokens held for an image, audio or file part, above published figures for one at high detail
 CAP_KEYS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict", "max_tokens_to_sample")
 _TEXT_PARTS = ("text", "text_delta", "refusal", "reasoning", "thinking", "tool_use", "function_call")
 

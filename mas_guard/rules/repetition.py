@@ -9,13 +9,13 @@ one that carries nothing but control has no content, and the hop counter alone j
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
 from mas_guard.errors import RepetitionDetected
 from mas_guard.hookspecs import hookimpl
+from mas_guard.rules.arguments import hash_of
 from mas_guard.types import Call, CallOutcome, Handoff, ModelCall, ToolCall, Verdict
 
 RULE = "repetition"
@@ -219,9 +219,6 @@ def _all_known(handoff: Handoff) -> bool:
     return handoff.known_targets is None or handoff.known_targets.issuperset(handoff.targets)
 
 
-_written = json.JSONEncoder(sort_keys=True, default=str).encode
-
-
 def limits_of(limits: Any) -> dict[str, Any]:
     """The three limits, for the record."""
     return {"redirect": limits.redirect, "block": limits.block, "stop": limits.stop}
@@ -230,4 +227,4 @@ def limits_of(limits: Any) -> dict[str, Any]:
 def _key(call: Call) -> Any:
     if isinstance(call, ModelCall):
         return ("model", call.agent, call.model, hash(call.last_message))
-    return ("tool", call.agent, call.tool, hash(_written(call.arguments)))
+    return ("tool", call.agent, call.tool, hash_of(call.arguments))

@@ -7,10 +7,10 @@ be a right one. (MAST FM-1.3, step repetition, where the step is a delegation.)
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from mas_guard.hookspecs import hookimpl
+from mas_guard.rules.arguments import hash_of
 from mas_guard.types import Call, CallOutcome, Handoff, ToolCall, Verdict
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 RULE = "replan"
 LONGEST_LIST = 10  # names that are listed in a brief
-
-_written = json.JSONEncoder(sort_keys=True, default=str).encode
 
 
 class _Delegations:
@@ -39,9 +37,10 @@ class ReplanRule:
     @hookimpl
     def mas_guard_before_call(self, call: Call, run: Any) -> Verdict | None:
         """Judge a tool call by what the same one brought."""
-        if not isinstance(call, ToolCall) or call.is_handoff:
+        # First what costs nothing: as long as no delegation has failed, no tool call is compared with any.
+        if RULE not in run.rule_state or not isinstance(call, ToolCall) or call.is_handoff:
             return None
-        return self._judge(run, ("call", call.agent, call.tool), hash(_written(call.arguments)), call.tool)
+        return self._judge(run, ("call", call.agent, call.tool), hash_of(call.arguments), call.tool)
 
     @hookimpl
     def mas_guard_after_call(self, call: Call, outcome: CallOutcome, run: Any) -> None:
@@ -49,7 +48,7 @@ class ReplanRule:
         if not isinstance(call, ToolCall) or not call.worker:
             return
         settled = run.envelopes.latest.get(call.worker)
-        self._remember(run, ("call", call.agent, call.tool), hash(_written(call.arguments)), call.worker, settled)
+        self._remember(run, ("call", call.agent, call.tool), hash_of(call.arguments), call.worker, settled)
 
     @hookimpl
     def mas_guard_before_handoff(self, handoff: Handoff, run: Any) -> Verdict | None:
