@@ -2,65 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from langchain.agents import create_agent
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool as as_tool
-from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 import mas_guard
-from mas_guard.config import load_policy
-from mas_guard.reviews import Desk, Review
 from mas_guard.testing import ModelServer, Reply, Request, call, text
+from tests.doubtful_results import ANSWER, FALLBACK, doubtful, from_another_process, reviews_in
 from tests.langgraph.apps import QUESTION, hand_on_for_ever, model, swarm
 
-ANSWER = "The invoice was charged twice; 80 EUR go back."
-FALLBACK = "We will come back to you."
 THREAD = {"configurable": {"thread_id": "1"}, "recursion_limit": 200}
-
-
-def envelope(confidence: float = 0.4, status: str = "success") -> str:
-    return f'\n<<envelope {{"status": "{status}", "confidence": {confidence}, "reason": "one source only"}}>>'
-
-
-def doubtful(request: Request) -> Reply:
-    return text(ANSWER + envelope() if "<<envelope" in str(request.body) else ANSWER)
 
 
 def clerk(url: str, *tools: Any, checkpointer: Any = None, **options: Any) -> Any:
     return create_agent(model(url, **options), list(tools), system_prompt="You are clerk.", checkpointer=checkpointer)
-
-
-@pytest.fixture
-def queue(tmp_path: Path) -> dict[str, Any]:
-    """The settings of a queue that other processes see."""
-    return {"channel": "queue", "store": f"sqlite:///{tmp_path / 'reviews.db'}", "fallback": FALLBACK}
-
-
-def reviews_in(queue: dict[str, Any]) -> list[Review]:
-    if not Path(queue["store"].removeprefix("sqlite:///")).exists():
-        return []  # the file is made with the first review
-    return [record.review for record in Desk(load_policy({"review": queue})).records()]
-
-
-def from_another_process(queue: dict[str, Any], *words: str) -> None:
-    """`mas-guard reviews` in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "mas_guard.cli", "reviews", "--store", queue["store"], *words],
-        env={key: value for key, value in os.environ.items() if not key.startswith("MAS_GUARD_")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 async def streamed(app: Any) -> str:
@@ -227,19 +187,6 @@ def test_a_person_is_told_why_the_owner_asked(queue: dict[str, Any]) -> None:
 # -- validators and evidence --------------------------------------------------------------------------
 
 
-@pytest.fixture
-def judged() -> Iterator[list[tuple[Any, Any]]]:
-    """What a validator that lets everything pass was shown: results and confidences."""
-    seen: list[tuple[Any, Any]] = []
-
-    @mas_guard.validator
-    def look(found: mas_guard.Envelope, run: Any) -> None:
-        seen.append((found.result, found.confidence))
-
-    yield seen
-    mas_guard.unregister(look)
-
-
 @pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
 async def test_a_validator_sees_the_answer_without_its_envelope(streaming: bool, judged: list[Any]) -> None:
     with ModelServer(doubtful) as server:
@@ -294,119 +241,3 @@ def test_what_a_graph_gives_is_what_is_judged(judged: list[Any]) -> None:
         result = mas_guard.wrap(graph.compile()).invoke(QUESTION)
     assert result["messages"][-1].content == "In short: 80 EUR."
     assert [shown for shown, _ in judged] == ["In short: 80 EUR."]
-
-
-# -- envelopes that are asked for, where models are difficult -----------------------------------------
-
-
-def asked(answer: str, bare: str = ANSWER) -> Callable[[Request], Reply]:
-    return lambda request: text(answer if "<<envelope" in str(request.body) else bare)
-
-
-@pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
-@pytest.mark.parametrize(
-    ("answer", "shown"),
-    [
-        (f"One.{envelope(0.9)}\nTwo.", "One.\nTwo."),
-        (f"{envelope(0.9)}\n{ANSWER}", f"\n{ANSWER}"),
-        (ANSWER + '\n<<envelope {"status": "success"', ANSWER),
-        (f"{ANSWER}\n", f"{ANSWER}\n"),
-        ("One is <", "One is <"),
-    ],
-    ids=["in the middle", "first", "without its end", "a break at the end", "what may begin the line at the end"],
-)
-async def test_a_misplaced_envelope_is_never_seen(answer: str, shown: str, streaming: bool) -> None:
-    with ModelServer(asked(answer)) as server:
-        agent = clerk(server.url, checkpointer=InMemorySaver(), streaming=streaming)
-        app = mas_guard.wrap(agent, envelopes="require")
-        tokens = await streamed(app)
-        state = (await app.aget_state(THREAD)).values["messages"][-1].content
-    assert (tokens, state) == (shown, shown)
-
-
-@pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
-async def test_an_envelope_that_is_given_twice_is_never_seen(streaming: bool) -> None:
-    with ModelServer(asked(f"{ANSWER}{envelope(0.9)}{envelope(0.9)}")) as server:
-        app = mas_guard.wrap(clerk(server.url, streaming=streaming), envelopes="require")
-        assert await streamed(app) == ANSWER
-
-
-def looks_up(request: Request) -> Reply:
-    """A model that gives the envelope with its tool calls, too."""
-    last = envelope(0.9) if "<<envelope" in str(request.body) else ""
-    if request.messages[-1]["role"] == "user" and "tool" not in {message["role"] for message in request.messages}:
-        return Reply(text=f"I look it up.{last}", tool_calls=call("look_up", page=1).tool_calls)
-    return text(f"{ANSWER}{last}")
-
-
-@as_tool
-def look_up(page: int) -> str:
-    """Look a page up."""
-    return f"page {page}: 80 EUR"
-
-
-@pytest.mark.parametrize(
-    "streaming",
-    [
-        False,
-        True,
-    ],
-    ids=["plain", "streamed"],
-)
-async def test_an_envelope_beside_tool_calls_is_never_seen(streaming: bool) -> None:
-    with ModelServer(looks_up) as server:
-        agent = clerk(server.url, look_up, checkpointer=InMemorySaver(), streaming=streaming)
-        app = mas_guard.wrap(agent, envelopes="require")
-        await app.ainvoke(QUESTION, THREAD)
-        said = [message.content for message in (await app.aget_state(THREAD)).values["messages"]]
-        assert server.count == 2
-    assert said[1:] == ["I look it up.", "page 1: 80 EUR", ANSWER]
-
-
-@pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
-async def test_an_envelope_in_a_list_of_parts_is_taken_off(streaming: bool) -> None:
-    with ModelServer(doubtful) as server:
-        agent = clerk(server.url, checkpointer=InMemorySaver(), streaming=streaming, use_responses_api=True)
-        app = mas_guard.wrap(agent, envelopes="require")
-        result = await app.ainvoke(QUESTION, THREAD)
-        assert server.count == 1
-    assert [part["text"] for part in result["messages"][-1].content] == [ANSWER]
-    assert "envelope" not in str((await app.aget_state(THREAD)).values)
-    assert mas_guard.outcome(result).envelopes["model"].confidence == 0.4
-
-
-@pytest.mark.parametrize("limit", ["budget", "agent_budget"])
-@pytest.mark.parametrize("streaming", [False, True], ids=["plain", "streamed"])
-def test_a_repair_that_does_not_fit_the_budget_stops_nothing(limit: str, streaming: bool) -> None:
-    with ModelServer(lambda request: text(ANSWER)) as server:
-        settings: dict[str, Any] = {limit: {"model_calls": 1}}
-        app = mas_guard.wrap(clerk(server.url, streaming=streaming), envelopes="require", **settings)
-        result = app.invoke(QUESTION)
-        assert server.count == 1
-    assert result["messages"][-1].content == ANSWER
-    assert mas_guard.outcome(result).status == "completed"
-
-
-def test_a_repair_that_the_provider_refuses_takes_nothing_away() -> None:
-    def script(request: Request) -> Reply:
-        return Reply(status=400, error_message="bad request") if request.index else text(ANSWER)
-
-    with ModelServer(script) as server:
-        result = mas_guard.wrap(clerk(server.url), envelopes="require").invoke(QUESTION)
-    assert result["messages"][-1].content == ANSWER
-
-
-def test_a_reason_that_cannot_be_sent_does_not_break_the_next_agent() -> None:
-    def script(request: Request) -> Reply:
-        said = '\n<<envelope {"status": "partial", "reason": "half a pair: \\ud800"}>>'
-        return text(ANSWER + said if "You are one." in str(request.body) else ANSWER + envelope(0.9))
-
-    with ModelServer(script) as server:
-        graph: Any = StateGraph(MessagesState)
-        for name in ("one", "two"):
-            graph.add_node(name, create_agent(model(server.url), [], system_prompt=f"You are {name}.", name=name))
-        graph.add_edge(START, "one")
-        graph.add_edge("one", "two")
-        graph.add_edge("two", END)
-        app = mas_guard.wrap(graph.compile(), envelopes="require")
-        assert app.invoke(QUESTION)["messages"][-1].content == ANSWER

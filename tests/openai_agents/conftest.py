@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.doubtful_results import judged, queue
 from tests.fixtures import clock, guard, unguarded_process
 
-__all__ = ["clock", "guard", "unguarded_process"]
+__all__ = ["clock", "guard", "judged", "queue", "unguarded_process"]
 
 
 @pytest.fixture(autouse=True)

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,56 +11,20 @@ from agents import (
     GuardrailFunctionOutput,
     RunContextWrapper,
     Runner,
-    SQLiteSession,
     function_tool,
     output_guardrail,
 )
 
 import mas_guard
-from mas_guard.config import load_policy
-from mas_guard.reviews import Desk, Review
-from mas_guard.testing import ModelServer, Reply, Request, ToolCallReply, call, text
+from mas_guard.testing import ModelServer, Reply, Request, call, text
+from tests.doubtful_results import ANSWER, FALLBACK, doubtful, from_another_process, reviews_in
 from tests.openai_agents.apps import APIS, QUESTION, circle, hand_on_for_ever, model, run_in
 
-ANSWER = "The invoice was charged twice; 80 EUR go back."
-FALLBACK = "We will come back to you."
 RUNS = ("run", "run_streamed")
-
-
-def envelope(confidence: float = 0.4, status: str = "success") -> str:
-    return f'\n<<envelope {{"status": "{status}", "confidence": {confidence}, "reason": "one source only"}}>>'
-
-
-def doubtful(request: Request) -> Reply:
-    return text(ANSWER + envelope() if "<<envelope" in str(request.body) else ANSWER)
 
 
 def clerk(url: str, api: str = "chat", **options: Any) -> Agent[Any]:
     return Agent[Any](name="clerk", instructions="You are clerk.", model=model(url, api), **options)
-
-
-@pytest.fixture
-def queue(tmp_path: Path) -> dict[str, Any]:
-    """The settings of a queue that other processes see."""
-    return {"channel": "queue", "store": f"sqlite:///{tmp_path / 'reviews.db'}", "fallback": FALLBACK}
-
-
-def reviews_in(queue: dict[str, Any]) -> list[Review]:
-    if not Path(queue["store"].removeprefix("sqlite:///")).exists():
-        return []  # the file is made with the first review
-    return [record.review for record in Desk(load_policy({"review": queue})).records()]
-
-
-def from_another_process(queue: dict[str, Any], *words: str) -> None:
-    """`mas-guard reviews` in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-m", "mas_guard.cli", "reviews", "--store", queue["store"], *words],
-        env={key: value for key, value in os.environ.items() if not key.startswith("MAS_GUARD_")},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def deltas(event: Any) -> str:
@@ -222,19 +181,6 @@ def test_without_a_channel_asking_for_a_person_ends_the_run() -> None:
 # -- validators and evidence --------------------------------------------------------------------------
 
 
-@pytest.fixture
-def judged() -> Iterator[list[tuple[Any, Any]]]:
-    """What a validator that lets everything pass was shown: results and confidences."""
-    seen: list[tuple[Any, Any]] = []
-
-    @mas_guard.validator
-    def look(found: mas_guard.Envelope, run: Any) -> None:
-        seen.append((found.result, found.confidence))
-
-    yield seen
-    mas_guard.unregister(look)
-
-
 @pytest.mark.parametrize("way", RUNS)
 @pytest.mark.parametrize("api", APIS)
 async def test_a_validator_sees_the_answer_without_its_envelope(way: str, api: str, judged: list[Any]) -> None:
@@ -290,127 +236,3 @@ def test_the_runs_result_is_judged_and_not_what_a_guardrails_agent_said_of_it(ju
         app = mas_guard.wrap(clerk(server.url, output_guardrails=[checked]))
         assert Runner.run_sync(app, QUESTION).final_output == ANSWER
     assert judged == [(ANSWER, None)]
-
-
-# -- envelopes that are asked for, where models are difficult -----------------------------------------
-
-
-def asked(answer: str) -> Callable[[Request], Reply]:
-    return lambda request: text(answer if "<<envelope" in str(request.body) else ANSWER)
-
-
-async def seen(app: Agent[Any], session: Any = None) -> tuple[str, Any]:
-    """The streamed text and the final output."""
-    result = Runner.run_streamed(app, QUESTION, session=session)
-    said = "".join([deltas(event) async for event in result.stream_events()])
-    return said, result.final_output
-
-
-MISPLACED: dict[str, tuple[str, str]] = {
-    "in the middle": (f"One.{envelope(0.9)}\nTwo.", "One.\nTwo."),
-    "first": (f"{envelope(0.9)}\n{ANSWER}", f"\n{ANSWER}"),
-    "without its end": (f'{ANSWER}\n<<envelope {{"status": "success"', ANSWER),
-    "a break at the end": (f"{ANSWER}\n", f"{ANSWER}\n"),
-    "what may begin the line at the end": ("One is <", "One is <"),
-    "twice": (f"{ANSWER}{envelope(0.9)}{envelope(0.9)}", ANSWER),
-}
-CASES = [
-    pytest.param(api, answer, shown, id=f"{name}-{api}") for name, (answer, shown) in MISPLACED.items() for api in APIS
-]
-
-
-@pytest.mark.parametrize(("api", "answer", "shown"), CASES)
-async def test_what_is_streamed_is_the_answer_and_never_the_envelope(api: str, answer: str, shown: str) -> None:
-    session = SQLiteSession("s")
-    with ModelServer(asked(answer)) as server:
-        app = mas_guard.wrap(clerk(server.url, api), envelopes="require")
-        assert await seen(app, session) == (shown, shown)
-        assert (await Runner.run(app, QUESTION)).final_output == shown
-    assert "envelope" not in str(await session.get_items())
-
-
-@function_tool
-def look_up(page: int) -> str:
-    """Look a page up."""
-    return f"page {page}: 80 EUR"
-
-
-@pytest.mark.parametrize("way", RUNS)
-@pytest.mark.parametrize("api", APIS)
-async def test_an_envelope_beside_tool_calls_is_never_seen(way: str, api: str) -> None:
-    def script(request: Request) -> Reply:
-        last = envelope(0.9) if "<<envelope" in str(request.body) else ""
-        if any(message["role"] == "tool" for message in request.messages):
-            return text(f"{ANSWER}{last}")
-        return Reply(text=f"I look it up.{last}", tool_calls=(ToolCallReply("look_up", {"page": 1}),))
-
-    session = SQLiteSession("s")
-    with ModelServer(script) as server:
-        app = mas_guard.wrap(clerk(server.url, api, tools=[look_up]), envelopes="require")
-        result = await run_in(way, app, QUESTION, session=session)
-        assert server.count == 2
-        assert "success" not in str(server.requests[1].messages[:-1])
-    assert result.final_output == ANSWER
-    assert "envelope" not in str(await session.get_items())
-
-
-@pytest.mark.parametrize("limit", ["budget", "agent_budget"])
-@pytest.mark.parametrize("way", RUNS)
-async def test_a_repair_that_does_not_fit_the_budget_stops_nothing(way: str, limit: str) -> None:
-    with ModelServer(lambda request: text(ANSWER)) as server:
-        settings: dict[str, Any] = {limit: {"model_calls": 1}}
-        result = await run_in(way, mas_guard.wrap(clerk(server.url), envelopes="require", **settings), QUESTION)
-        assert server.count == 1
-    assert result.final_output == ANSWER
-    assert mas_guard.outcome(result).status == "completed"
-
-
-def test_a_repair_that_the_provider_refuses_takes_nothing_away() -> None:
-    def script(request: Request) -> Reply:
-        return Reply(status=400, error_message="bad request") if request.index else text(ANSWER)
-
-    with ModelServer(script) as server:
-        result = Runner.run_sync(mas_guard.wrap(clerk(server.url), envelopes="require"), QUESTION)
-    assert result.final_output == ANSWER
-
-
-# -- workers beside each other ------------------------------------------------------------------------
-
-
-def test_workers_that_were_asked_together_are_not_told_of_each_other() -> None:
-    def is_worker(request: Request) -> bool:
-        return "You are a specialist." in str(request.messages[0]["content"])
-
-    def script(request: Request) -> Reply:
-        if is_worker(request):
-            return Reply(refusal="I cannot.") if "storm" in str(request.body) else text("Opening hours are 8 to 17.")
-        if request.messages[-1]["role"] == "user" and "tool" not in [one["role"] for one in request.messages]:
-            return Reply(tool_calls=(ToolCallReply("ask_weather", {}), ToolCallReply("ask_hours", {})))
-        return text(ANSWER)
-
-    with ModelServer(script) as server:
-        done = asyncio.Event()
-        chat = model(server.url)
-        weather, hours = (
-            Agent[Any](name=name, instructions="You are a specialist.", model=chat) for name in ("weather", "hours")
-        )
-
-        @function_tool
-        async def ask_weather() -> str:
-            """Ask for the weather."""
-            try:
-                return str((await Runner.run(weather, "storm")).final_output)
-            finally:
-                done.set()
-
-        @function_tool
-        async def ask_hours() -> str:
-            """Ask for the opening hours, once the other one has answered."""
-            await done.wait()
-            return str((await Runner.run(hours, "hours")).final_output)
-
-        app = mas_guard.wrap(clerk(server.url, tools=[ask_weather, ask_hours]))
-        Runner.run_sync(app, QUESTION)
-        told = ["mas-guard" in str(request.body) for request in server.requests]
-        assert [is_worker(request) for request in server.requests] == [False, True, True, False]
-    assert told == [False, False, False, True]
