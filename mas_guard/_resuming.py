@@ -13,6 +13,7 @@ from mas_guard.types import ZERO, Amounts
 if TYPE_CHECKING:
     from mas_guard._run import Run
 
+APPROVALS = "approvals used"
 RUNAWAY_RULES = ("convergence", "deadline", "hops", "repetition")  # what they measure counts since the last human input
 
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from mas_guard._clock import ActiveClock
 from mas_guard._envelope_book import EnvelopeBook
-from mas_guard._resuming import TopUps, approved_in_review, stop_in_force, stop_record
+from mas_guard._resuming import APPROVALS, TopUps, approved_in_review, stop_in_force, stop_record
 from mas_guard._stop import Stop
 from mas_guard.errors import GuardStopped, OwnershipConflict, passing_through
 from mas_guard.ledger import Account, Ledger
@@ -311,6 +311,7 @@ class Run:
             "limits": self.limits_in_force(),
             "stop": stop_record(self),
             "top_ups": self.engine.top_ups(self.id).saved(),
+            "approvals": sorted(self.rule_state.get(APPROVALS, ())),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -364,6 +365,7 @@ class Run:
             self.clock = ActiveClock(self.clock.limit, already=float(state.get("elapsed", 0)), now=self.engine.now)
             if before is not None and (stop is not None or not state.get("stop")):
                 self.rule_state = before.rule_state
+        self.rule_state.setdefault(APPROVALS, set()).update(state.get("approvals", ()))  # each is for one call
         if stop is not None:
             stop.run = self
             self.stop = Stop(stop, ())

@@ -27,6 +27,7 @@ from mas_guard._ongoing import OngoingCall, begin, begin_async
 from mas_guard._run import Run, current_run
 from mas_guard._step_scope import StepScope, current_step, inner_app_scope
 from mas_guard._time_left import check_time, seconds_left
+from mas_guard._tool_approval import pause_payload, settle_pause
 from mas_guard.envelopes import Held, read_trailer, repair_request
 from mas_guard.errors import DeadlineExceeded, GuardStopped, UnsupportedVersion
 from mas_guard.hookspecs import hookimpl
@@ -97,11 +98,13 @@ __all__ = [
     "last_outcome",
     "live_call",
     "outside_run",
+    "pause_payload",
     "read_trailer",
     "repair_request",
     "results",
     "run_flow",
     "seconds_left",
+    "settle_pause",
     "unguarded",
     "step_flow",
     "stops_within",
@@ -190,6 +193,10 @@ class Adapter(ABC):
     def declared_outputs(self, app: Any) -> Mapping[str, tuple[Any, tuple[str, ...]]]:
         """The type that each agent of *app* declares to give, and the agents that take it."""
         return {}
+
+    def agent_names(self, app: Any) -> frozenset[str]:
+        """The names under which agents of *app* can act, as far as its structure tells; empty where it tells none."""
+        return frozenset()
 
     def examine(self, app: Any) -> list[Finding]:
         """What `doctor` should say about *app*."""

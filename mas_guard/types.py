@@ -162,6 +162,8 @@ class ToolCall:
         agent: The agent that asked for it; empty where none is known.
         is_handoff: True where the tool passes control on: the hop counter judges those.
         worker: The agent that acted inside of it, once it has ended: it was a delegation.
+        pauses: True where the adapter can pause the app here and ask whoever resumes it (`REVIEW__CHANNEL=interrupt`).
+        waits_for: The review that such a pause is to show; empty where there is none.
     """
 
     tool: str
@@ -170,6 +172,8 @@ class ToolCall:
     identity: str = ""
     is_handoff: bool = False
     worker: str = ""
+    pauses: bool = False
+    waits_for: str = ""
     kind: Literal["tool"] = "tool"
 
 

@@ -105,6 +105,12 @@ class LangGraphAdapter(Adapter):
 
         return _contracts.declared_outputs(app.compile() if hasattr(app, "compile") else app)
 
+    def agent_names(self, app: Any) -> frozenset[str]:
+        """The nodes of *app* that may be agents, of graphs in it too, and the names of those graphs."""
+        from mas_guard_langgraph import _graph
+
+        return _graph.agent_names(app.compile() if hasattr(app, "compile") else app)
+
     def examine(self, app: Any) -> list[Finding]:
         """What `doctor` says about *app*."""
         from mas_guard_langgraph import _graph

@@ -89,7 +89,7 @@ class Frame:
         elif not self.may_be_agent(name):
             # A tool node acts for the agent that control came from, within the same activation.
             agent = self.lineage.get(name, "")
-            return self.scopes.get(agent)
+            return self.scopes.get(agent) if agent or not run.resumed else self._scope_before_the_resume(task)
         else:
             scope = StepScope(run, name, task.id, None)
         if self.loop is not None:
@@ -99,6 +99,15 @@ class Frame:
             scope.start_clock(timeout)
         self.scopes[name] = scope
         return scope
+
+    def _scope_before_the_resume(self, task: Any) -> StepScope | None:
+        """A new activation of the agent that had control when the run was suspended."""
+        agent = self.run.path[-1] if self.run.path else ""
+        if agent not in self.graph.nodes:
+            return None
+        if agent not in self.scopes:
+            self.scopes[agent] = StepScope(self.run, agent, task.id, current_step.get())
+        return self.scopes[agent]
 
     def know_agents_of(self, tasks: list[Any]) -> None:
         """A node in whose name a model was called is an agent; in an inner graph only declared ones are."""

@@ -147,6 +147,18 @@ def check_owner(pregel: Any, policy: Policy) -> None:
         )
 
 
+def agent_names(pregel: Any) -> frozenset[str]:
+    """Names that agents may act under: nodes, and graphs inside of nodes with theirs."""
+    if not hasattr(pregel, "nodes"):
+        return frozenset()
+    graph = graph_of(pregel)
+    names = {node for node in graph.nodes if graph.may_be_agent(node)}
+    for node in graph.subgraphs:
+        for inner in [graph.bound[node]] if node in graph.bound else pregel.nodes[node].subgraphs or ():
+            names |= agent_names(inner) | {inner.get_name()}
+    return frozenset(names)
+
+
 def examine(pregel: Any) -> list[Finding]:
     """What `doctor` says about a graph: who can own its runs."""
     findings: list[Finding] = []

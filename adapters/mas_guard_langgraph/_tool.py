@@ -15,6 +15,7 @@ from mas_guard.adapter import (
     Answer,
     CallOutcome,
     GuardStopped,
+    Run,
     ToolCall,
     current_run,
     current_step,
@@ -23,6 +24,7 @@ from mas_guard.adapter import (
 )
 from mas_guard_langgraph import _translate
 from mas_guard_langgraph._frame import current_task
+from mas_guard_langgraph._pause import ask_person, can_pause
 
 ENDED = "limit reached before it had a result"
 HANDOFF_METADATA = "__handoff_destination"
@@ -38,15 +40,14 @@ def make_run(original: Make) -> Make:
         active = current_run.get()
         if active is None:
             return original(self, tool_input, *arguments, **keywords)
-        call = _call(self, tool_input)
+        call = _call(active, self, tool_input)
+        send, read = lambda: original(self, tool_input, *arguments, **keywords), functools.partial(_read, call)
         answered_to = keywords.get("tool_call_id")
         try:
-            result = guard_call(
-                active,
-                call,
-                lambda: original(self, tool_input, *arguments, **keywords),
-                functools.partial(_read, call),
-            )
+            result = guard_call(active, call, send, read)
+            while call.waits_for:
+                ask_person(active, call)
+                result = guard_call(active, call, send, read)
         except GuardStopped as stop:
             if not answered_to:
                 raise
@@ -66,15 +67,14 @@ def make_arun(original: Make) -> Make:
         active = current_run.get()
         if active is None:
             return await original(self, tool_input, *arguments, **keywords)
-        call = _call(self, tool_input)
+        call = _call(active, self, tool_input)
+        send, read = lambda: original(self, tool_input, *arguments, **keywords), functools.partial(_read, call)
         answered_to = keywords.get("tool_call_id")
         try:
-            result = await guard_call_async(
-                active,
-                call,
-                lambda: original(self, tool_input, *arguments, **keywords),
-                functools.partial(_read, call),
-            )
+            result = await guard_call_async(active, call, send, read)
+            while call.waits_for:
+                ask_person(active, call)
+                result = await guard_call_async(active, call, send, read)
         except GuardStopped as stop:
             if not answered_to:
                 raise
@@ -86,7 +86,7 @@ def make_arun(original: Make) -> Make:
     return arun
 
 
-def _call(tool: Any, tool_input: Any) -> ToolCall:
+def _call(run: Run, tool: Any, tool_input: Any) -> ToolCall:
     metadata = getattr(tool, "metadata", None) or {}
     name = str(tool.name)
     arguments = tool_input if isinstance(tool_input, dict) else {"input": tool_input}
@@ -95,6 +95,7 @@ def _call(tool: Any, tool_input: Any) -> ToolCall:
         {key: value for key, value in arguments.items() if key not in ("state", "runtime", "store", "tool_call_id")},
         _acting_agent(),
         is_handoff=HANDOFF_METADATA in metadata or name.startswith(HANDOFF_PREFIXES),
+        pauses=can_pause(run),
     )
 
 

@@ -102,6 +102,14 @@ class OpenAIAgentsAdapter(Adapter):
 
         return _contracts.declared_outputs(app)
 
+    def agent_names(self, app: Any) -> frozenset[str]:
+        """The agents that *app* can reach by handoffs and as tools."""
+        from mas_guard_openai_agents import _agents
+
+        return (
+            frozenset(str(agent.name) for agent in _agents.reachable(app)) if hasattr(app, "handoffs") else frozenset()
+        )
+
     def examine(self, app: Any) -> list[Finding]:
         """What `doctor` says about *app*."""
         from mas_guard_openai_agents import _agents

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import platform
 import sys
@@ -218,8 +219,8 @@ def _limits_money(policy: Policy) -> bool:
     return any(budget.usd is not None for budget in budgets)
 
 
-def app_findings(app: Any, place: str, guard: Guard) -> Iterator[Finding]:
-    """What the app's own adapter says about it: who owns its runs, and what is missing."""
+def app_findings(app: Any, place: str, guard: Guard, policy: Policy) -> Iterator[Finding]:
+    """What the app's own adapter says about it: who owns its runs, what is missing, and settings for nobody."""
     adapter = next((adapter for adapter in guard.adapters() if adapter.can_wrap(app)), None)
     if adapter is None:
         kinds = ", ".join(adapter.name for adapter in guard.adapters()) or "none"
@@ -234,3 +235,11 @@ def app_findings(app: Any, place: str, guard: Guard) -> Iterator[Finding]:
     state = "is wrapped" if wrapped else "is not wrapped; mas-guard run or mas_guard.instrument() guards it as well"
     yield Finding("ok", f"{place}: {adapter.name} app, {state}")
     yield from adapter.examine(app)
+    names = adapter.agent_names(app)
+    for unknown in sorted(set(policy.agents) - names) if names else ():
+        near = difflib.get_close_matches(unknown, names, n=1)
+        yield Finding(
+            "warning",
+            f"the settings for agent {unknown!r} apply to nobody: the app's agents are {', '.join(sorted(names))}",
+            f"rename it to [agents.{near[0]}]" if near else "name it as the app does, or take it out",
+        )

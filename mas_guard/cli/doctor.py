@@ -58,7 +58,7 @@ def _sections(app: str | None, models: tuple[str, ...]) -> Iterator[tuple[str, l
     found = load_app(app) if app is not None else None
     yield "Adapters", list(_checks.adapter_findings(guard, policy))
     if app is not None:
-        about_app = list(_checks.app_findings(found, app, guard))
+        about_app = list(_checks.app_findings(found, app, guard, policy))
         names += [name for name in models_of(found) if name not in names]
         yield "App", about_app
     if names:

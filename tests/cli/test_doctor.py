@@ -51,6 +51,14 @@ def test_an_app_with_an_owner_that_cannot_answer_is_told_and_models_are_found(sw
     assert "### mas-guard doctor" in summary.read_text()
 
 
+def test_settings_for_an_agent_that_the_app_does_not_have_are_named(workspace: Any) -> None:
+    workspace.write("plain.py", OWNERLESS)
+    env = {"MAS_GUARD_AGENTS": '{"rout": {"step_timeout": "9s"}, "route": {"step_timeout": "9s"}}'}
+    done = workspace.mas_guard("doctor", "plain.py:graph", env=env)
+    assert "the settings for agent 'rout' apply to nobody: the app's agents are route" in done.out
+    assert "rename it to [agents.route]" in done.out and done.out.count("apply to nobody") == 1
+
+
 def test_every_error_ends_with_its_fix(workspace: Any) -> None:
     env = workspace.plugin("broken", "import no_such_module")
     workspace.distribution("langgraph", "9.9.9", {})
