@@ -21,13 +21,13 @@ def judge_result(run: Run, result: CallOutcome, answer: Callable[[], str] = lamb
     """Ask the validators about the result of a run that is about to end well; what they refuse is latched."""
     if run.stop is not None or run.suspended or result.error is not None or not run.engine.plugins.validate_result:
         return
-    if run.resumed and decided_before(run):
-        return
     if not result.text:
         try:
             result = replace(result, text=answer())
         except Exception as error:  # a state of the app's own kind
             run.engine.plugins.errors.report("Reading a run's result", error)
+    if run.resumed and decided_before(run, result.text):
+        return
     agent, envelope = final_envelope(run, result)
     plugins = run.engine.plugins
     for hook in plugins.validate_result:
@@ -46,29 +46,18 @@ def judge_result(run: Run, result: CallOutcome, answer: Callable[[], str] = lamb
         if asks:
             shown = {"result": envelope.result, "confidence": envelope.confidence, "task": run.task}
             review = open_review(run, "result", agent, verdict.reason, shown)
-            if review is None or settle_at_once(run, review):
+            if review is None or act_on(run, review, resolution_at_once(run, review)):
                 continue
             return
         run.doubts.append(verdict.reason)
 
 
-def decided_before(run: Run) -> bool:
+def decided_before(run: Run, text: str) -> bool:
     """True where a review of this very result was opened before the run was resumed: it is what decides now."""
     record = latest_review(run, "result")
-    if record is None:
-        return False
-    review, resolution = record
-    if resolution is None:
-        escalate(run, review)
-    elif resolution.decision != "approved" or resolution.edited:
-        what = "rejected" if resolution.decision == "rejected" else "replaced"
-        error = ResultRejected(
-            f"Run {run.id}: its result was {what} in review {review.id}"
-            f"{': ' + resolution.reason if resolution.reason else ''}. mas_guard.reviewed({review.id!r}).result is what "
-            "takes its place.",
-            problems=(resolution.reason or f"{what} in review",),
-        )
-        end(run, error)
+    if record is None or record.review.shown.get("result") not in (text, None):
+        return False  # a decision holds for what was shown: the resumed run has come to something else
+    act_on(run, record.review, record.resolution)
     return True
 
 
@@ -128,12 +117,22 @@ def open_review(run: Run, kind: Any, agent: str, reason: str, shown: dict[str, A
     return review
 
 
-def settle_at_once(run: Run, review: Review) -> bool:
-    """True where the review was approved as it stands while it was opened; else the run is escalated."""
-    resolution = resolution_at_once(run, review)
-    if resolution is not None and resolution.decision == "approved" and not resolution.edited:
+def act_on(run: Run, review: Review, resolution: Resolution | None) -> bool:
+    """True where the result was approved as it stands; else the boundary raises what was decided, or that it waits."""
+    if resolution is None:
+        escalate(run, review)
+        return False
+    if resolution.decision == "approved" and not resolution.edited:
         return True
-    escalate(run, review)
+    what = "rejected" if resolution.decision == "rejected" else "replaced"
+    error = ResultRejected(
+        f"Run {run.id}: its result was {what} in review {review.id}"
+        f"{': ' + resolution.reason if resolution.reason else ''}. mas_guard.reviewed({review.id!r}).result is what "
+        "takes its place.",
+        problems=(resolution.reason or f"{what} in review",),
+        review=review.id,
+    )
+    end(run, error)
     return False
 
 

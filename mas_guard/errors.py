@@ -10,7 +10,7 @@
     │ ├ NotConverging         .agent .rounds .idle
     │ ├ OwnershipConflict
     │ ├ HandoffRejected       .problems
-    │ ├ ResultRejected        .problems
+    │ ├ ResultRejected        .problems .review
     │ ├ EscalationRequired    .review
     │ └ StoreUnavailable      .store; the driver's error in __cause__
     ├ AdapterError
@@ -123,10 +123,12 @@ class HandoffRejected(GuardStopped):
 
 
 class ResultRejected(GuardStopped):
-    """A validator rejected the run's result before it left; `.problems` lists why."""
+    """The run's result was rejected before it left; `.problems` lists why, and `.review` is the id of the review where a
+    person rejected or replaced it."""
 
     rule = "result"
     problems: tuple[str, ...] = ()
+    review: str = ""
 
 
 class EscalationRequired(GuardStopped):

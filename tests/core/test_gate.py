@@ -246,7 +246,7 @@ def test_a_function_that_answers_at_once_decides(
     if leaves:
         assert finish(unknown_confidence="review", review=settings).status == "completed"
     else:
-        with pytest.raises(mas_guard.EscalationRequired) as caught:
+        with pytest.raises(mas_guard.ResultRejected) as caught:
             finish(unknown_confidence="review", review=settings)
         resolution = mas_guard.reviewed(caught.value.review, review=settings)
         expected = "We will come back to you." if answer.decision == "rejected" else answer.result
