@@ -74,6 +74,8 @@ GROUPS = (
         "Loops and re-plans",
         (
             "REPLAN_MAX",
+            "RETRIES__PER_CALL",
+            "RETRIES__PER_TASK",
             "REQUIRE_TERMINATION",
             "AGENTS__*__LOOP",
             "AGENTS__*__MAX_ROUNDS",

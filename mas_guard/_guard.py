@@ -215,8 +215,9 @@ class Guard:
         run_id: str = "",
         thread: str = "",
         tenant: str | Callable[[], str] | None = None,
+        within: Run | None = None,
     ) -> Run:
-        """Open a run for an adapter's outermost boundary."""
+        """Open a run for an adapter's outermost boundary, or one that counts for itself inside another's time and money."""
         told = tenant if tenant is not None else self._process_options.get("tenant")
         tenant = str(told() if callable(told) else told or policy.tenant or "")
         run = Run(
@@ -229,6 +230,8 @@ class Guard:
             thread=thread,
             tenant=tenant,
         )
+        if within is not None:
+            run.go_within(within)
         if run_id:
             self.engine.apply_top_ups(run)
         return run

@@ -14,12 +14,11 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from decimal import Decimal
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from mas_guard._clock import ActiveClock
 from mas_guard._envelope_book import EnvelopeBook
+from mas_guard._owner_share import share_of
 from mas_guard._resuming import APPROVALS, TopUps, approved_in_review, stop_in_force, stop_record
 from mas_guard._stop import Stop
 from mas_guard.errors import GuardStopped, OwnershipConflict, passing_through
@@ -124,6 +123,15 @@ class Run:
         self.inner_accounts.append(account)
         return account
 
+    def go_within(self, outer: Run) -> None:
+        """Be part of *outer*: what is spent here is spent there, and no more time is left than there."""
+        self.accounts = (*self.accounts, outer.account)
+        left = outer.time_left()
+        if left is not None and (self.clock.limit is None or left < self.clock.limit):
+            self.clock.limit = left
+        if outer.stop is not None and outer.policy.mode == "enforce":
+            self.latch(outer.stop.error).abort("the run around it was stopped")
+
     @property
     def hop_limit(self) -> int | None:
         """The most hops this run may make, top-ups included; `None` for no limit."""
@@ -161,7 +169,7 @@ class Run:
         nothing is kept."""
         if not self.keeps_share:
             return ZERO
-        return _share_of(self.limits, self.policy.owner_reserve)
+        return share_of(self.limits, self.policy.owner_reserve)
 
     def may_be_late(self) -> bool:
         """False while more of the deadline is left than any owner's share: the cheap question first."""
@@ -381,18 +389,3 @@ def within(run: Run) -> Iterator[Run]:
         yield run
     finally:
         current_run.reset(token)
-
-
-@lru_cache(maxsize=1024)
-def _share_of(limits: Limits, share: float) -> Amounts:
-    return Amounts(
-        tokens=_part(limits.tokens, share),
-        model_calls=1 if limits.model_calls else 0,
-        tool_calls=_part(limits.tool_calls, share),
-        nano_usd=_part(limits.nano_usd, share),
-    )
-
-
-def _part(limit: int | None, share: float) -> int:
-    # By decimal digits: 100 * 0.29 is 28.999… in binary and would lose a unit.
-    return int(limit * Decimal(str(share))) if limit else 0

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from mas_guard._beside import Beside
 from mas_guard._boundary import finish, last_outcome, results, run_flow
 from mas_guard._conclusion import DIRECTIVES
 from mas_guard._drivers import drive, drive_async, drive_stream, drive_stream_async
@@ -50,6 +51,7 @@ __all__ = [
     "NOT_EXECUTED",
     "Adapter",
     "Answer",
+    "Beside",
     "Call",
     "CallOutcome",
     "Collector",

@@ -110,6 +110,7 @@ class ModelCall:
             is wrong with it.
         optional: True for a call of the guard's own: where it does not fit, it is left out, and nothing is stopped.
         unseen_input: True where part of the input is not visible here (history kept by the provider, media).
+        retries: The most retries of it that the provider's client may make; `None` leaves that to the client.
     """
 
     model: str
@@ -129,6 +130,7 @@ class ModelCall:
     said: Said | None = None
     optional: bool = False
     unseen_input: bool = False
+    retries: int | None = None
     usage_heard: list[Callable[[], Usage]] = field(default_factory=list)
     heard_cut: bool = False
     heard_refusal: bool = False

@@ -42,6 +42,7 @@ def make_request(original: Make) -> Make:
         live = live_call.get()
         if kind is None or _is_attempt(live, kind):
             _note_unseen(kind, options)
+            options = _with_retries(self, live, options)
             try:
                 return _attempt(self, live, kind, original, cast_to, options, keywords)
             except Exception as error:
@@ -81,6 +82,7 @@ def make_async_request(original: Make) -> Make:
         live = live_call.get()
         if kind is None or _is_attempt(live, kind):
             _note_unseen(kind, options)
+            options = _with_retries(self, live, options)
             try:
                 asking = _asking(self, live, kind, options)
                 if asking is not None:
@@ -151,6 +153,16 @@ def _asking(client: Any, live: LiveCall | None, kind: Kind | None, options: Any)
 def _is_attempt(live: LiveCall | None, kind: Kind) -> bool:
     # An embedding inside a framework's model call is no attempt of it: a cache looks something up, for instance.
     return live is not None and isinstance(live.call, ModelCall) and kind is not EMBEDDINGS
+
+
+def _with_retries(client: Any, live: LiveCall | None, options: Any) -> Any:
+    """*options* with no more retries than the framework's call may have."""
+    most = live.call.retries if live is not None and isinstance(live.call, ModelCall) else None
+    if most is None or options.get_max_retries(client.max_retries) <= most:
+        return options
+    copy = options.model_copy()
+    copy.max_retries = most
+    return copy
 
 
 def _note_unseen(kind: Kind | None, options: Any) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mas_guard.adapter import Adapter, Finding, PatchSet, apply_all
-from mas_guard_openai_agents._beside import Beside
+from mas_guard.adapter import Adapter, Beside, Finding, PatchSet, apply_all
 
 if TYPE_CHECKING:
     from mas_guard import Guard, Policy

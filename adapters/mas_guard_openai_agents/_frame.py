@@ -6,10 +6,9 @@ from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
 
-from mas_guard.adapter import Run, StepScope, current_run, current_step
+from mas_guard.adapter import Beside, Run, StepScope, current_run, current_step
 from mas_guard_openai_agents._adapter import Mark
 from mas_guard_openai_agents._agents import named, reachable
-from mas_guard_openai_agents._beside import Beside
 from mas_guard_openai_agents._estimate import Estimate
 from mas_guard_openai_agents._owed import OpenCalls
 from mas_guard_openai_agents._turns import Turns

@@ -26,6 +26,30 @@ COORDINATION_SETTINGS: tuple[Setting, ...] = (
         narrowing="smaller",
     ),
     Setting(
+        "RETRIES__PER_CALL",
+        "integer",
+        "2",
+        "How often one model call of a CrewAI agent may be sent again after it failed on the way (429, 5xx, cut lines). One "
+        "layer retries: the provider's client. Each counts as a model call.",
+        "0",
+        unit="retries",
+        optional=True,
+        least=0,
+        narrowing="smaller",
+    ),
+    Setting(
+        "RETRIES__PER_TASK",
+        "integer",
+        "0",
+        "How often a CrewAI task may be run again as a whole because a model call of it has failed or came back empty. Its "
+        "tools run again as well.",
+        "1",
+        unit="retries",
+        optional=True,
+        least=0,
+        narrowing="smaller",
+    ),
+    Setting(
         "REQUIRE_TERMINATION",
         "boolean",
         "false",

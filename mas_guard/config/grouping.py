@@ -11,6 +11,7 @@ from mas_guard.config.groups import (
     Budget,
     ModelSettings,
     Repetition,
+    Retries,
     ReviewSettings,
     RuleSettings,
     ToolSettings,
@@ -34,6 +35,7 @@ def parts_of(values: Mapping[str, Any]) -> dict[str, Any]:
             values["REPETITION__BLOCK"],
             values["REPETITION__STOP"],
         ),
+        "retries": Retries(values["RETRIES__PER_CALL"], values["RETRIES__PER_TASK"]),
         "review": ReviewSettings(
             **{key[8:].lower(): value for key, value in values.items() if key.startswith("REVIEW__")}
         ),

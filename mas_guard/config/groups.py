@@ -49,6 +49,14 @@ class Repetition:
 
 
 @dataclass(frozen=True, slots=True)
+class Retries:
+    """How often what failed is tried again; `None` leaves it to the framework."""
+
+    per_call: int | None
+    per_task: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class AgentSettings:
     """What holds for one agent.
 

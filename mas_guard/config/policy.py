@@ -17,6 +17,7 @@ from mas_guard.config.groups import (
     Mode,
     ModelSettings,
     Repetition,
+    Retries,
     ReviewSettings,
     RuleSettings,
     ToolSettings,
@@ -62,6 +63,7 @@ class Policy:
     resume: str
     outside_run: str
     repetition: Repetition
+    retries: Retries
     poll_tools: frozenset[str]
     envelopes: str
     handoffs: str

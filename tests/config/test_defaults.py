@@ -52,6 +52,8 @@ PROMISED = {
     "TENANT": None,
     "HANDOFF_ON_FAILURE": "say so with the reason, and do not invent a result",
     "REPLAN_MAX": 5,
+    "RETRIES__PER_CALL": 2,
+    "RETRIES__PER_TASK": 0,
     "REQUIRE_TERMINATION": False,
     "REVIEW__CHANNEL": None,
     "REVIEW__TIMEOUT": 900.0,

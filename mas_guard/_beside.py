@@ -1,6 +1,6 @@
-"""Keeps something beside an object of the SDK, without a trace on the object and only as long as it lives.
+"""Keeps something beside an object of a framework, without a trace on the object and only as long as it lives.
 
-Its dataclasses compare by value and cannot be hashed, so they are known by identity.
+Some compare by value or cannot be hashed, so they are known by identity.
 """
 
 from __future__ import annotations
