@@ -78,6 +78,7 @@ __all__ = [
     "charge_lost_attempt",
     "check_time",
     "count_attempt",
+    "drive",
     "drive_async",
     "drive_stream",
     "drive_stream_async",

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from mas_guard.types import Status
 
-Kind = Literal["cut", "refused", "exception", "type", "stopped", "empty", "null", "default", "stale", "error_text"]
+Kind = Literal["cut", "refused", "exception", "type", "stopped", "blocked", "empty", "null", "default", "stale", "error_text"]
 
 NULLS = frozenset({"null", "none", "nil", "undefined", "nan", "n/a", "na", "{}", "[]", '""', "''", "()"})
 DEFAULTS = frozenset(

@@ -1,0 +1,161 @@
+"""One kickoff of a crew within a run: which tasks are done, which failed, and which are held back."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextvars import ContextVar
+from typing import Any
+
+from mas_guard.adapter import GuardStopped, Handoff, Run, guard_handoff
+from mas_guard.envelopes import Finding
+from mas_guard_crewai._structure import role_of
+
+current_frame: ContextVar[Frame | None] = ContextVar("mas_guard_crewai_frame", default=None)
+current_activation: ContextVar[Activation | None] = ContextVar("mas_guard_crewai_activation", default=None)
+
+
+class Activation:
+    """One agent at work on one task.
+
+    Attributes:
+        agent: CrewAI's agent.
+        task: What it works on; `None` for an agent that was kicked off by itself.
+        call_failed: True where the latest call of its model failed, or came back empty.
+        retries: How often its task was run again for such a call.
+    """
+
+    __slots__ = ("agent", "call_failed", "retries", "task")
+
+    def __init__(self, agent: Any, task: Any) -> None:
+        self.agent = agent
+        self.task = task
+        self.call_failed = False
+        self.retries = 0
+
+
+class Frame:
+    """One kickoff of a crew.
+
+    Attributes:
+        run: The run that it is part of.
+        crew: The crew.
+        root: True where the run was opened for it: what ends the run is answered here.
+        outputs: What its tasks gave, in the order in which they ended.
+        errors: What tasks raised that were isolated.
+    """
+
+    def __init__(self, run: Run, crew: Any, *, root: bool) -> None:
+        self.run = run
+        self.crew = crew
+        self.root = root
+        self.outputs: list[Any] = []
+        self.errors: list[Exception] = []
+        self._last = ""
+        self._failed: dict[int, str] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def isolates(self) -> bool:
+        """True where a failed task holds back what depends on it, and nothing else."""
+        policy = self.run.policy
+        return policy.mode == "enforce" and policy.envelopes == "require" and policy.rule_mode("envelope") == "enforce"
+
+    def held_back(self, task: Any, role: str) -> str:
+        """Why *task* may not begin; empty where it may. Raises where the run is over for the outer ones to answer."""
+        stop = self.run.stop
+        if stop is not None and self.run.policy.mode == "enforce":
+            if not self.root or stop.action not in ("owner", "partial"):
+                raise self.run.raised()
+            if stop.action == "owner" and stop.phase == "latched" and self._is_owners_last(task, role):
+                return ""
+            return f"the run was stopped: {stop.error.rule}"
+        if self.isolates and isinstance(task.context, list):
+            failed = [self._failed[id(one)] for one in task.context if id(one) in self._failed]
+            if failed:
+                return f"it needs what failed: {'; '.join(failed)}"
+        return ""
+
+    def comes_to(self, role: str) -> None:
+        """Control moves on along the order of the tasks, which cannot repeat."""
+        with self._lock:
+            last, self._last = self._last, role
+        if last and last != role:
+            guard_handoff(self.run, Handoff(last, (role,), "sequence", carries=False))
+
+    def done(self, task: Any, role: str, output: Any) -> Any:
+        """*task* has given *output*."""
+        latest = self.run.envelopes.latest.get(role)
+        if self.isolates and latest is not None and latest.envelope.status == "failed":
+            self._failed[id(task)] = f"{name_of(task, role)} ({latest.envelope.reason or 'no reason given'})"
+        with self._lock:
+            self.outputs.append(output)
+        return output
+
+    def skipped(self, task: Any, role: str, why: str) -> Any:
+        """*task* does not begin: what stands in for its output."""
+        if self.run.stop is None:
+            self._fails(task, role, Finding("blocked", "failed", why, proven=True))
+        return self._output_of(task, role)
+
+    def stopped(self, task: Any, role: str, stop: GuardStopped) -> Any:
+        """*task* ended in a stop: of the run, which is answered at the end, or of its agent alone."""
+        latched = self.run.stop
+        if latched is not None:
+            if not self.root or latched.action not in ("owner", "partial"):
+                raise self.run.raised() from stop
+            return self._output_of(task, role)
+        self.run.envelopes.settle_stop(self.run, role, stop)
+        self._failed[id(task)] = f"{name_of(task, role)} ({stop.rule})"
+        return self._output_of(task, role)
+
+    def failed(self, task: Any, role: str, error: Exception) -> Any:
+        """*task* raised *error*: what does not depend on it goes on."""
+        if not self.isolates:
+            raise error
+        self.errors.append(error)
+        self._fails(
+            task, role, Finding("exception", "failed", f"its task ended in {type(error).__name__}", proven=True)
+        )
+        return self._output_of(task, role)
+
+    def state(self) -> list[Any]:
+        """What there is so far, for the outcome of a run that was stopped."""
+        return list(self.outputs)
+
+    def let_go(self) -> None:
+        """The kickoff is over: keep no object of the app."""
+        self.outputs = []
+        self.crew = None
+
+    def _is_owners_last(self, task: Any, role: str) -> bool:
+        if role != self.run.owner:
+            return False
+        own = [one for one in self.crew.tasks if one.agent is None or role_of(one.agent) == role]
+        return not own or own[-1] is task
+
+    def _fails(self, task: Any, role: str, finding: Finding) -> None:
+        self._failed[id(task)] = f"{name_of(task, role)} ({finding.reason})"
+        self.run.envelopes.settle_finding(self.run, role, finding)
+
+    def _output_of(self, task: Any, role: str) -> Any:
+        from crewai.tasks.task_output import TaskOutput
+
+        settings = self.run.policy.agents.get(role)
+        given = settings.failure_output if settings is not None else None
+        raw = given if isinstance(given, str) else "" if given is None else json.dumps(given)
+        output = TaskOutput(
+            name=task.name or task.description,
+            description=task.description,
+            expected_output=task.expected_output,
+            raw=raw,
+            agent=role,
+        )
+        task.output = output
+        return output
+
+
+def name_of(task: Any, role: str) -> str:
+    """How a person would call a task."""
+    said = " ".join(str(task.name or task.description or "").split())
+    return f"{role}: {said[:80]}" if said else role

@@ -1,0 +1,198 @@
+"""A model's `call` and `acall`, whichever class it is of: reserved before, settled after.
+
+CrewAI wraps both methods of every class with retries of its own for rate limits; the provider's client below retries, too,
+and an agent's task above. Here one layer is left to do so, the client, whose attempts are counted one by one.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from crewai.llms import retry
+
+from mas_guard.adapter import (
+    Answer,
+    GuardStopped,
+    ModelCall,
+    Run,
+    current_run,
+    current_step,
+    guard_call,
+    guard_call_async,
+    outside_run,
+    repair_request,
+)
+from mas_guard_crewai import _translate
+from mas_guard_crewai._conclusion import take_control
+from mas_guard_crewai._frame import current_activation
+from mas_guard_crewai._sent import Sent, current_sent, show_rest
+
+Make = Callable[..., Any]
+NAMES = ("tools", "callbacks", "available_functions", "from_task", "from_agent", "response_model")
+
+
+def make_call(original: Make) -> Make:
+    """Wrap a class's `call`."""
+
+    @functools.wraps(original)
+    def call(self: Any, messages: Any, *arguments: Any, **keywords: Any) -> Any:
+        run = _run_of(self)
+        if run is None:
+            return original(self, messages, *arguments, **keywords)
+        sent = _begin(run, self, messages, _given(arguments, keywords))
+
+        def send() -> Any:
+            with _out(sent):
+                reply = sent.taken_off(original(self, sent.to_send(), *arguments, **keywords))
+                show_rest(sent)
+                return reply
+
+        with _noted(run):
+            reply = guard_call(run, sent.call, send, sent.outcome)
+        _note_empty(reply)
+        if sent.call.asks_envelope and run.envelopes.may_repair(run, sent.call):
+            _repair(run, self, sent, original)
+        return reply
+
+    return call
+
+
+def make_acall(original: Make) -> Make:
+    """Wrap a class's `acall`."""
+
+    @functools.wraps(original)
+    async def acall(self: Any, messages: Any, *arguments: Any, **keywords: Any) -> Any:
+        run = _run_of(self)
+        if run is None:
+            return await original(self, messages, *arguments, **keywords)
+        sent = _begin(run, self, messages, _given(arguments, keywords))
+
+        async def send() -> Any:
+            with _out(sent):
+                reply = sent.taken_off(await original(self, sent.to_send(), *arguments, **keywords))
+                show_rest(sent)
+                return reply
+
+        with _noted(run):
+            reply = await guard_call_async(run, sent.call, send, sent.outcome)
+        _note_empty(reply)
+        if sent.call.asks_envelope and run.envelopes.may_repair(run, sent.call):
+            await _repair_async(run, self, sent, original)
+        return reply
+
+    return acall
+
+
+def _run_of(llm: Any) -> Run | None:
+    """The run that this call is part of; none for one inside of a call that is out already."""
+    run = current_run.get()
+    if run is None:
+        outside_run(f"A call of {type(llm).__name__}")
+        return None
+    # A subclass that calls its parent, a delegate of another class, a second try without a parameter: the same call.
+    return None if current_sent.get() is not None else run
+
+
+def _given(arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> dict[str, Any]:
+    return {**dict(zip(NAMES, arguments, strict=False)), **keywords}
+
+
+def _begin(run: Run, llm: Any, messages: Any, given: Mapping[str, Any]) -> Sent:
+    step, activation = current_step.get(), current_activation.get()
+    is_answer = activation is not None and given.get("from_agent") is not None
+    take_control(run, is_answer=is_answer)
+    call = _translate.model_call(llm, messages, given, step.agent if step is not None else "")
+    streams = bool(getattr(llm, "stream", False)) and type(llm).__module__ == "crewai.llm"
+    # LiteLLM's pieces go past the seam where the envelope is held back; a typed reply has no last line to spare.
+    call.takes_envelope = is_answer and not streams and given.get("response_model") is None
+    if run.policy.mode == "enforce":
+        call.retries = run.policy.retries.per_call
+    return Sent(run, call, messages, is_answer=is_answer)
+
+
+@contextmanager
+def _out(sent: Sent) -> Iterator[None]:
+    token = current_sent.set(sent)
+    one_layer = sent.run.policy.mode == "enforce" and sent.run.policy.retries.per_call is not None
+    retrying = retry._active_llm_rate_limit_retry.set(True) if one_layer else None
+    try:
+        yield
+    finally:
+        if retrying is not None:
+            retry._active_llm_rate_limit_retry.reset(retrying)
+        current_sent.reset(token)
+
+
+@contextmanager
+def _noted(run: Run) -> Iterator[None]:
+    """Remember that the activation's latest trouble is a call's: its task is not run again for that."""
+    activation = current_activation.get()
+    if activation is not None:
+        activation.call_failed = False
+    try:
+        yield
+    except GuardStopped:
+        raise
+    except Exception:
+        if activation is not None:
+            activation.call_failed = True
+        raise
+
+
+def _note_empty(reply: Any) -> None:
+    activation = current_activation.get()
+    if activation is not None and (reply is None or reply == ""):
+        activation.call_failed = True  # CrewAI raises over it outside of the call
+
+
+def _asked_again(run: Run, llm: Any, sent: Sent) -> tuple[list[Any], ModelCall]:
+    said = sent.call.said
+    assert said is not None
+    again = [
+        *_translate.as_messages(sent.messages),
+        {"role": "assistant", "content": said.text},
+        {"role": "user", "content": repair_request(said.problems)},
+    ]
+    call = _translate.model_call(llm, again, {}, sent.call.agent)
+    call.optional = True
+    return again, call
+
+
+def _repair(run: Run, llm: Any, sent: Sent, original: Make) -> None:
+    """The one attempt to repair a worker's envelope: neither request nor reply is the app's."""
+    try:
+        again, call = _asked_again(run, llm, sent)
+        beside = Sent(run, call, again, is_answer=False)
+
+        def send() -> Any:
+            with _out(beside):
+                return original(llm, again)
+
+        reply = guard_call(run, call, send, beside.outcome)
+        if not isinstance(reply, Answer):
+            run.envelopes.settle_repair(run, sent.call, _translate.reply_text(reply))
+    except GuardStopped:
+        raise
+    except Exception as error:  # the answer is there: what was asked beside it never takes it away
+        run.engine.plugins.errors.report("Asking for an envelope again", error)
+
+
+async def _repair_async(run: Run, llm: Any, sent: Sent, original: Make) -> None:
+    try:
+        again, call = _asked_again(run, llm, sent)
+        beside = Sent(run, call, again, is_answer=False)
+
+        async def send() -> Any:
+            with _out(beside):
+                return await original(llm, again)
+
+        reply = await guard_call_async(run, call, send, beside.outcome)
+        if not isinstance(reply, Answer):
+            run.envelopes.settle_repair(run, sent.call, _translate.reply_text(reply))
+    except GuardStopped:
+        raise
+    except Exception as error:
+        run.engine.plugins.errors.report("Asking for an envelope again", error)

@@ -1,0 +1,167 @@
+"""One guarded call of a model while it is out: what its provider's class hears of it on the way.
+
+CrewAI's classes say what came back by calling methods of their own base class: usage, why the reply ended, the pieces
+of a stream. Those are heard here; and what only the model was told, or said for the guard alone, is kept from the
+events that the app may listen to.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+
+from mas_guard.adapter import (
+    CallOutcome,
+    FirstLine,
+    Held,
+    ModelCall,
+    Run,
+    Usage,
+    check_time,
+    current_step,
+    read_trailer,
+)
+from mas_guard_crewai import _translate
+
+Make = Callable[..., Any]
+
+current_sent: ContextVar[Sent | None] = ContextVar("mas_guard_crewai_sent", default=None)
+
+
+class Sent:
+    """See the module's text.
+
+    Attributes:
+        call: The call, whose notes go with the messages.
+        messages: What the app gave.
+        is_answer: True where the reply may be an agent's own answer, and no analysis beside it.
+        shown: What of a stream may pass by now.
+    """
+
+    def __init__(self, run: Run, call: ModelCall, messages: Any, *, is_answer: bool) -> None:
+        self.run = run
+        self.call = call
+        self.messages = messages
+        self.is_answer = is_answer
+        self.usages: list[Usage] = []
+        self.finish_reason = ""
+        self.held = Held()
+        self.first_line: FirstLine[str] = FirstLine()
+        self.last_piece: tuple[Any, tuple[Any, ...], dict[str, Any]] | None = None
+
+    def to_send(self) -> Any:
+        """The messages with the notes that the model alone is told."""
+        if not self.call.notes:
+            return self.messages
+        notes = [{"role": "user", "content": note} for note in self.call.notes]
+        return [*_translate.as_messages(self.messages), *notes]
+
+    def taken_off(self, reply: Any) -> Any:
+        """*reply* without the envelope that was asked for, which is kept in the call."""
+        if not self.call.asks_envelope:
+            return reply
+        if not isinstance(reply, str):
+            self.call.asks_envelope = False  # it asks for tools: no final answer yet
+            return reply
+        self.call.said = read_trailer(reply)
+        return self.call.said.text if self.call.said.there else reply
+
+    def outcome(self, reply: Any) -> CallOutcome:
+        """How it ended."""
+        return _translate.outcome_of(reply, self.usage(), self.finish_reason, is_answer=self.is_answer)
+
+    def usage(self) -> Usage:
+        """All that its requests used; unknown where one of them did not say."""
+        if not self.usages or not all(usage.known for usage in self.usages):
+            return Usage()
+        return Usage(
+            sum(usage.input_tokens or 0 for usage in self.usages),
+            sum(usage.output_tokens or 0 for usage in self.usages),
+            cached_tokens=sum(usage.cached_tokens for usage in self.usages),
+        )
+
+
+def make_track(original: Make) -> Make:
+    """Wrap `BaseLLM._track_token_usage_internal`, told once a request."""
+
+    @functools.wraps(original)
+    def _track_token_usage_internal(self: Any, usage_data: Any) -> Any:
+        sent = current_sent.get()
+        if sent is not None:
+            try:
+                sent.usages.append(_translate.usage_of(usage_data))
+            except Exception as error:
+                sent.run.engine.plugins.errors.report("Reading the usage of a CrewAI model", error)
+        return original(self, usage_data)
+
+    return _track_token_usage_internal
+
+
+def make_started(original: Make) -> Make:
+    """Wrap `BaseLLM._emit_call_started_event`: listeners see the app's own messages."""
+
+    @functools.wraps(original)
+    def _emit_call_started_event(self: Any, messages: Any, *arguments: Any, **keywords: Any) -> Any:
+        sent = current_sent.get()
+        return original(self, messages if sent is None else sent.messages, *arguments, **keywords)
+
+    return _emit_call_started_event
+
+
+def make_completed(original: Make) -> Make:
+    """Wrap `BaseLLM._emit_call_completed_event`: it says why the reply ended."""
+
+    @functools.wraps(original)
+    def _emit_call_completed_event(self: Any, response: Any, *arguments: Any, **keywords: Any) -> Any:
+        sent = current_sent.get()
+        if sent is None:
+            return original(self, response, *arguments, **keywords)
+        sent.finish_reason = str(keywords.get("finish_reason") or sent.finish_reason)
+        if sent.call.asks_envelope and isinstance(response, str):
+            response = read_trailer(response).text
+        if sent.call.notes and keywords.get("messages"):
+            keywords["messages"] = sent.messages
+        return original(self, response, *arguments, **keywords)
+
+    return _emit_call_completed_event
+
+
+def make_chunk(original: Make) -> Make:
+    """Wrap `BaseLLM._emit_stream_chunk_event`: the envelope and a directive are held back, and time is kept."""
+
+    @functools.wraps(original)
+    def _emit_stream_chunk_event(self: Any, chunk: Any, *arguments: Any, **keywords: Any) -> Any:
+        sent = current_sent.get()
+        if sent is None:
+            return original(self, chunk, *arguments, **keywords)
+        if sent.run.policy.mode == "enforce":
+            check_time(sent.run, current_step.get(), concluding=sent.call.concluding)
+        if isinstance(chunk, str) and chunk and not keywords.get("tool_call"):
+            sent.last_piece = (self, arguments, keywords)
+            if sent.call.concluding:
+                chunk = "".join(sent.first_line.take(chunk, chunk))
+            if sent.call.asks_envelope:
+                chunk = sent.held.take(chunk)
+            if not chunk:
+                return None
+        return original(self, chunk, *arguments, **keywords)
+
+    return _emit_stream_chunk_event
+
+
+def show_rest(sent: Sent) -> None:
+    """The reply has ended: what was held back of its stream and belongs to the answer is shown."""
+    if sent.last_piece is None:
+        return
+    (llm, arguments, keywords), sent.last_piece = sent.last_piece, None
+    rest = "".join(sent.first_line.rest()) if sent.call.concluding else ""
+    if sent.call.asks_envelope:
+        rest = (sent.held.take(rest) if rest else "") + sent.held.rest()
+    if rest:
+        token = current_sent.set(None)
+        try:
+            llm._emit_stream_chunk_event(rest, *arguments, **keywords)
+        finally:
+            current_sent.reset(token)

@@ -1,0 +1,166 @@
+"""CrewAI's tools: `BaseTool.run` where the model calls functions, `CrewStructuredTool.invoke` where it writes them as text.
+
+Nothing is ever raised out of a tool: CrewAI would run it again, six times in the second case. A refused call is answered
+with text, and so is a stop inside of its body. A result from CrewAI's own cache counts as a call that was repeated.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from mas_guard.adapter import (
+    Answer,
+    CallOutcome,
+    GuardStopped,
+    Run,
+    ToolCall,
+    current_run,
+    current_step,
+    guard_call,
+    guard_call_async,
+)
+from mas_guard_crewai._sent import current_sent
+from mas_guard_crewai._translate import reply_text
+
+Make = Callable[..., Any]
+
+ENDED = "limit reached before it had a result"
+in_tool: ContextVar[Any] = ContextVar("mas_guard_crewai_tool", default=None)
+
+
+def make_run(original: Make) -> Make:
+    """Wrap `BaseTool.run` and `Tool.run`."""
+
+    @functools.wraps(original)
+    def run(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        return _guarded(self, _arguments(arguments, keywords), lambda: original(self, *arguments, **keywords))
+
+    return run
+
+
+def make_arun(original: Make) -> Make:
+    """Wrap `BaseTool.arun` and `Tool.arun`."""
+
+    @functools.wraps(original)
+    async def arun(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        return await _guarded_async(
+            self, _arguments(arguments, keywords), lambda: original(self, *arguments, **keywords)
+        )
+
+    return arun
+
+
+def make_invoke(original: Make) -> Make:
+    """Wrap `CrewStructuredTool.invoke`."""
+
+    @functools.wraps(original)
+    def invoke(self: Any, input: Any, *arguments: Any, **keywords: Any) -> Any:
+        return _guarded(self, _input(input), lambda: original(self, input, *arguments, **keywords))
+
+    return invoke
+
+
+def make_ainvoke(original: Make) -> Make:
+    """Wrap `CrewStructuredTool.ainvoke`."""
+
+    @functools.wraps(original)
+    async def ainvoke(self: Any, input: Any, *arguments: Any, **keywords: Any) -> Any:
+        return await _guarded_async(self, _input(input), lambda: original(self, input, *arguments, **keywords))
+
+    return ainvoke
+
+
+def make_cache_read(original: Make) -> Make:
+    """Wrap `CacheHandler.read`: a hit is a call with the same arguments and the same result as before."""
+
+    @functools.wraps(original)
+    def read(self: Any, tool: Any, input: Any) -> Any:
+        found = original(self, tool, input)
+        active, step = current_run.get(), current_step.get()
+        if found is None or active is None or step is None:
+            return found
+        call = ToolCall(str(tool), {"input": input}, step.agent)
+        try:
+            result = guard_call(active, call, lambda: found, lambda value: CallOutcome(reply_text(value), cached=True))
+        except GuardStopped as stop:
+            return f"failed: {stop.rule}: {ENDED}"
+        return result.text if isinstance(result, Answer) else result
+
+    return read
+
+
+def _guarded(tool: Any, arguments: Mapping[str, Any], send: Callable[[], Any]) -> Any:
+    active = current_run.get()
+    if active is None or (in_tool.get() is not None and _same(tool)):
+        return send()
+
+    def inside() -> Any:
+        token, sent = in_tool.set(_name(tool)), current_sent.set(None)
+        try:
+            return send()
+        finally:
+            current_sent.reset(sent)
+            in_tool.reset(token)
+
+    try:
+        result = guard_call(active, _call(active, tool, arguments), inside, _read)
+    except GuardStopped as stop:
+        return f"failed: {stop.rule}: {ENDED}"
+    return result.text if isinstance(result, Answer) else result
+
+
+async def _guarded_async(tool: Any, arguments: Mapping[str, Any], send: Callable[[], Any]) -> Any:
+    active = current_run.get()
+    if active is None or (in_tool.get() is not None and _same(tool)):
+        return await send()
+
+    async def inside() -> Any:
+        token, sent = in_tool.set(_name(tool)), current_sent.set(None)
+        try:
+            return await send()
+        finally:
+            current_sent.reset(sent)
+            in_tool.reset(token)
+
+    try:
+        result = await guard_call_async(active, _call(active, tool, arguments), inside, _read)
+    except GuardStopped as stop:
+        return f"failed: {stop.rule}: {ENDED}"
+    return result.text if isinstance(result, Answer) else result
+
+
+def _same(tool: Any) -> bool:
+    """True where one way of calling a tool has gone on to another way of calling the same one."""
+    return bool(in_tool.get() == _name(tool))
+
+
+def _call(active: Run, tool: Any, arguments: Mapping[str, Any]) -> ToolCall:
+    step = current_step.get()
+    return ToolCall(_name(tool), arguments, step.agent if step is not None else "", is_handoff=_delegates(tool))
+
+
+def _delegates(tool: Any) -> bool:
+    kinds = {kind.__name__ for kind in type(getattr(tool, "_original_tool", None) or tool).__mro__}
+    return "BaseAgentTool" in kinds
+
+
+def _name(tool: Any) -> str:
+    from crewai.utilities.string_utils import sanitize_tool_name
+
+    return str(sanitize_tool_name(str(tool.name)))
+
+
+def _arguments(positional: tuple[Any, ...], keywords: Mapping[str, Any]) -> dict[str, Any]:
+    return {**({"input": list(positional)} if positional else {}), **keywords}
+
+
+def _input(given: Any) -> Mapping[str, Any]:
+    return given if isinstance(given, Mapping) else {"input": given}
+
+
+def _read(result: Any) -> CallOutcome:
+    text = reply_text(result)
+    return CallOutcome(text, substituted=text.startswith("Error executing tool"))

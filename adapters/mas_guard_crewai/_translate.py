@@ -1,0 +1,146 @@
+"""CrewAI's messages, replies and usage as what the guard needs of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mas_guard.adapter import CallOutcome, ModelCall, Usage, exact_counter, input_bound
+from mas_guard.prices import PER_MEDIA, PER_MESSAGE
+
+CUT = ("length", "max_tokens", "max_output_tokens", "finishreason.max_tokens")
+REFUSED = ("content_filter", "refusal", "safety", "guardrail_intervened", "finishreason.safety", "content_filtered")
+CAPS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
+KNOWN_USAGE = (
+    "prompt_tokens", "prompt_token_count", "input_tokens", "completion_tokens", "candidates_token_count", "output_tokens",
+)  # fmt: skip
+
+
+def as_messages(messages: Any) -> list[Any]:
+    """What `call` was given, as a list of messages."""
+    return [{"role": "user", "content": messages}] if isinstance(messages, str) else list(messages or ())
+
+
+def model_call(llm: Any, messages: Any, given: Mapping[str, Any], agent: str) -> ModelCall:
+    """Translate one call of *llm*."""
+    listed = as_messages(messages)
+    name = model_name(llm)
+    tools, shape = given.get("tools"), given.get("response_model")
+    extra = json.dumps([tools, _schema(shape)], default=str) if tools or shape is not None else ""
+    bound = input_bound(extra) if extra else 0
+    media = 0
+    for message in listed:
+        text, parts = _message_text(message)
+        bound += input_bound(text) + PER_MESSAGE + parts * PER_MEDIA
+        media += parts
+
+    def count_exactly() -> int | None:
+        count = exact_counter(name)
+        if count is None or media:
+            return None
+        return count(extra) + sum(count(_message_text(message)[0]) + PER_MESSAGE for message in listed)
+
+    return ModelCall(
+        name,
+        agent,
+        input_bound=bound,
+        max_output=own_cap(llm),
+        last_message=_message_text(listed[-1])[0] if listed else "",
+        count_exactly=count_exactly,
+        unseen_input=bool(media),
+    )
+
+
+def model_name(llm: Any) -> str:
+    """The model's name as the app gives it, without a provider before it."""
+    name = str(getattr(llm, "model", "") or type(llm).__name__)
+    return name.rsplit("/", 1)[-1]
+
+
+def own_cap(llm: Any) -> int | None:
+    """The app's own cap on the output, in tokens."""
+    for key in CAPS:
+        value = getattr(llm, key, None)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+            return int(value)
+    return None
+
+
+def text_of(content: Any) -> str:
+    """The readable text of a message's content."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, Sequence):
+        return "".join(
+            part if isinstance(part, str) else str(part.get("text", "")) if isinstance(part, Mapping) else ""
+            for part in content
+        )
+    return "" if content is None else str(content)
+
+
+def outcome_of(reply: Any, usage: Usage, finish_reason: str, *, is_answer: bool) -> CallOutcome:
+    """How a call ended, from what it returned and what its provider's class said of it."""
+    reason = finish_reason.lower()
+    cut, refused = reason in CUT, reason in REFUSED
+    if isinstance(reply, list):
+        return CallOutcome("", tuple(map(_tool_name, reply)), usage, cut=cut, refused=refused)
+    text = reply_text(reply)
+    return CallOutcome(text, (), usage, cut=cut, refused=refused, answered=is_answer)
+
+
+def reply_text(reply: Any) -> str:
+    """The text of what a call returned."""
+    if isinstance(reply, str):
+        return reply
+    dump = getattr(reply, "model_dump_json", None)
+    if callable(dump):
+        return str(dump())
+    return "" if reply is None else str(getattr(reply, "text", reply))
+
+
+def usage_of(data: Any) -> Usage:
+    """What a provider's class tracked; what it does not name is unknown."""
+    if not data:
+        return Usage()
+    from crewai.types.usage_metrics import UsageMetrics
+
+    given = data if isinstance(data, dict) else _as_dict(data)
+    if not any(isinstance(given.get(key), int) for key in KNOWN_USAGE):
+        return Usage()
+    metrics = UsageMetrics.from_provider_dict(given)
+    if metrics is None:
+        return Usage()
+    return Usage(metrics.prompt_tokens, metrics.completion_tokens, cached_tokens=metrics.cached_prompt_tokens)
+
+
+def _as_dict(data: Any) -> dict[str, Any]:
+    dump = getattr(data, "model_dump", None)
+    return dict(dump()) if callable(dump) else dict(vars(data))
+
+
+def _message_text(message: Any) -> tuple[str, int]:
+    if not isinstance(message, Mapping):
+        return str(message), 0
+    content, media = message.get("content"), 0
+    if isinstance(content, list):
+        media = sum(
+            isinstance(part, Mapping) and part.get("type", "text") not in ("text", "tool_result", "tool_use")
+            for part in content
+        )
+    text = text_of(content)
+    if message.get("tool_calls"):
+        text += json.dumps(message["tool_calls"], default=str)
+    files = message.get("files")
+    return text, media + (len(files) if isinstance(files, Mapping | list) else 0)
+
+
+def _schema(shape: Any) -> Any:
+    schema = getattr(shape, "model_json_schema", None)
+    return schema() if callable(schema) else None
+
+
+def _tool_name(call: Any) -> str:
+    function = call.get("function", call) if isinstance(call, Mapping) else getattr(call, "function", call)
+    name = function.get("name") if isinstance(function, Mapping) else getattr(function, "name", None)
+    return str(name or "")
