@@ -66,7 +66,13 @@ def delegates(worker: Callable[[Request], Reply], times: int = 1) -> Callable[[R
 
 
 class AdapterContract(ABC):
-    """One suite over every adapter. Apps take their task as a text and give one back."""
+    """One suite over every adapter. Apps take their task as a text and give one back.
+
+    Attributes:
+        polls: How often a tool may give the same result before the framework itself ends the run.
+    """
+
+    polls = 20
 
     @abstractmethod
     def looping_app(self, url: str) -> Any:
@@ -92,6 +98,10 @@ class AdapterContract(ABC):
     def delegating_app(self, url: str) -> Any:
         """One agent with a tool `ask(input)` that puts the input to another agent, `worker`, whose instructions are
         `WORKER`, and gives its answer back."""
+
+    def asked_of(self, request: Request) -> str:
+        """What the delegating app's worker was asked, where its framework puts more around it."""
+        return str(request.last_text)
 
     @abstractmethod
     def run(self, app: Any, task: str) -> str:
@@ -174,12 +184,12 @@ class AdapterContract(ABC):
         """`[tools.NAME] repeat` lets equal results pass."""
 
         def script(request: Request) -> Reply:
-            return call("look_up", page=1) if request.index < 20 else text(ANSWER)
+            return call("look_up", page=1) if request.index < self.polls else text(ANSWER)
 
         with ModelServer(script) as server:
             app = mas_guard.wrap(self.tool_app(server.url), tools={"look_up": {"repeat": 50}})
             assert self.run(app, "wait for it") == ANSWER
-            assert server.count == 21
+            assert server.count == self.polls + 1
 
     # -- its agents know what the others' outputs are worth ------------------------------------------
 
@@ -221,9 +231,9 @@ class AdapterContract(ABC):
         with ModelServer(hands_on_once) as server:
             app = mas_guard.wrap(self.looping_app(server.url), handoffs="complete", handoff_on_failure="tell alice")
             assert self.run(app, "settle invoice 1042") == ANSWER
-            first, second = (str(request.body) for request in server.requests)
-        assert "You have been handed this task" in second and "tell alice" in second
-        assert second.count("settle invoice 1042") > first.count("settle invoice 1042")
+            first, second = (str(request.body) for request in server.requests[:2])
+        _, packet = second.split("You have been handed this task")
+        assert "settle invoice 1042" in packet and "tell alice" in packet
         assert "mas-guard" not in first
 
     def test_a_delegation_that_failed_is_not_repeated_and_a_changed_one_passes(self) -> None:
@@ -231,7 +241,7 @@ class AdapterContract(ABC):
         script = delegates(lambda request: text("done") if "plan B" in str(request.body) else REFUSAL, times=5)
         with ModelServer(script) as server:
             assert self.run(mas_guard.wrap(self.delegating_app(server.url)), "report") == ANSWER
-            asked = [request.last_text for request in server.requests if is_workers(request)]
+            asked = [self.asked_of(request) for request in server.requests if is_workers(request)]
         assert asked == ["plan A", "plan B"]
 
     # -- its result is judged before it leaves -------------------------------------------------------
@@ -295,7 +305,9 @@ class AdapterContract(ABC):
         finally:
             mas_guard.unregister(listener)
         assert len(observed) == len(bare)
-        assert [event["rule"] for event in events if event["event"] == "would_stop"] == ["hops"]
+        stops = [event["rule"] for event in events if event["event"] == "would_stop"]
+        # A framework that tries again when the server gives up meets the budget as well.
+        assert stops[0] == "hops" and set(stops) <= {"hops", "budget"}
 
     def test_in_observe_mode_no_envelope_is_asked_for(self) -> None:
         """The same requests, and no more of them, also where envelopes are required."""
