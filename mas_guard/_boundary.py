@@ -139,7 +139,7 @@ def _outcome(run: Run, result: CallOutcome, state: Callable[[], Any]) -> Outcome
             envelope = Envelope("failed", None, None, reason)
     elif error is not None:
         status, partial = "aborted", state()
-        reason = _why_aborted(error)
+        reason = "; ".join((_why_aborted(error), *_said_of(run)))
         envelope = Envelope("failed", None, None, reason)
     elif run.failed_agents:
         status, rule = "partial", next(iter(run.failed_agents.values()))
@@ -149,11 +149,9 @@ def _outcome(run: Run, result: CallOutcome, state: Callable[[], Any]) -> Outcome
         status, rule = "partial", "budget"
         reason = "a reply was cut by the guard's output cap"
         envelope = Envelope("partial", None, None, reason)
-    elif poor := run.envelopes.not_successful():
+    elif run.envelopes.not_successful():
         status, rule = "partial", "envelope"
-        reason = "; ".join(
-            f"{one.agent}: {one.envelope.status}, {one.envelope.reason or 'no reason given'}" for one in poor[:5]
-        )
+        reason = "; ".join(_said_of(run))
         envelope = Envelope("partial", None, None, reason)
     elif run.doubts:
         status, rule, reason = "partial", "result", " ".join(run.doubts)
@@ -188,6 +186,12 @@ def _decide(run: Run) -> Any:
             run.stop.next_action(f"the owner decided to {decision.choice}: {decision.reason}")
         return None
     return decision.result
+
+
+def _said_of(run: Run) -> list[str]:
+    """The agents whose output is no success, and why."""
+    poor = run.envelopes.not_successful()[:5]
+    return [f"{one.agent}: {one.envelope.status}, {one.envelope.reason or 'no reason given'}" for one in poor]
 
 
 def _why_aborted(error: BaseException) -> str:

@@ -105,7 +105,7 @@ class Frame:
             if not self.root or latched.action not in ("owner", "partial"):
                 raise self.run.raised() from stop
             return self._output_of(task, role)
-        self.run.envelopes.settle_stop(self.run, role, stop)
+        self.errors.append(stop)
         self._failed[id(task)] = f"{name_of(task, role)} ({stop.rule})"
         return self._output_of(task, role)
 

@@ -14,7 +14,20 @@ from typing import Any, Literal
 
 from mas_guard.types import Status
 
-Kind = Literal["cut", "refused", "exception", "type", "stopped", "blocked", "empty", "null", "default", "stale", "error_text"]
+Kind = Literal[
+    "cut",
+    "refused",
+    "exception",
+    "type",
+    "stopped",
+    "blocked",
+    "empty",
+    "null",
+    "default",
+    "stale",
+    "error_text",
+    "apology",
+]
 
 NULLS = frozenset({"null", "none", "nil", "undefined", "nan", "n/a", "na", "{}", "[]", '""', "''", "()"})
 DEFAULTS = frozenset(
@@ -29,7 +42,20 @@ DEEPEST = 20  # levels of a value that are looked into
 WIDEST = 200  # parts of a value that are looked into, all levels together
 _ERROR = re.compile(
     r"(?:Traceback \(most recent call last\)|(?:[A-Za-z_][\w.]{0,80})?(?:Error|Exception)(?:\([^)\n]{0,200}\))?\s*:|"
-    r"Error\s*:|An error occurred while (?:running|parsing|calling|executing)\b|\[?ERROR\]?[: ])"
+    r"Error\s*:|An error occurred while (?:running|parsing|calling|executing)\b|\[?ERROR\]?[: ]|"
+    r"Error executing \w+)"
+)
+LONGEST_APOLOGY = 300  # characters; a longer answer has something to say beside its regret
+_CANNOT = (
+    r"(?:can(?:'|’)?t|can ?not|could(?:n(?:'|’)t| not)|(?:am |was |’m |'m )?(?:unable|not able)|wasn(?:'|’)t able|"
+    r"do(?:n(?:'|’)t| not) have|won(?:'|’)t be able|will not be able)\b"
+)
+_APOLOGY = re.compile(
+    r"(?:(?:I(?:'|’)m|I am)? ?(?:very |so |really |truly )?sorry|I apologi[sz]e|My apologies|Unfortunately|As an AI\b)"
+    rf"[^.!?\n]{{0,80}}?\bI(?:'|’m|'m)? ?{_CANNOT}|"
+    r"I(?:'m| am|’m) (?:unable|not able) to (?:assist|help|comply|complete|do|provide|answer|fulfil|find|access)\b|"
+    rf"I {_CANNOT} (?:to )?(?:assist|help|comply|fulfil|complete (?:this|that|the)|do (?:this|that))\b",
+    re.IGNORECASE,
 )
 
 
@@ -66,6 +92,8 @@ def examine_text(text: str) -> Finding | None:
         return Finding("empty", "failed", "the output is empty")
     if _ERROR.match(said):
         return Finding("error_text", "failed", "the output is the text of an error, no result")
+    if len(said) <= LONGEST_APOLOGY and _APOLOGY.match(said):
+        return Finding("apology", "failed", "the output is an apology, no result")
     if len(said) <= LONGEST_DEFAULT:
         word = said.lower()
         if word.rstrip(".") in NULLS:

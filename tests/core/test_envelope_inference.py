@@ -28,6 +28,11 @@ FLAGGED = (
     *(("Traceback (most recent call last):\n  File", "error_text"), ("requests.HTTPError: 404", "error_text")),
     *(("Exception: no route", "error_text"), ("[ERROR] no route", "error_text"), ("ERROR no route", "error_text")),
     ("An error occurred while running the tool. Please try again.", "error_text"),
+    ("Error executing tool: no route", "error_text"),
+    *(("I'm sorry, but I can't help with that.", "apology"), ("Sorry, I was unable to find it.", "apology")),
+    *(("Unfortunately, I could not find any data.", "apology"), ("I cannot help with that.", "apology")),
+    ("As an AI language model, I can't browse the web.", "apology"),
+    ("I apologize, but I do not have access to the harbour's data.", "apology"),
 )
 
 HEALTHY = (
@@ -42,6 +47,9 @@ HEALTHY = (
       "No results before noon; then twelve.", "unknown unknowns", "placeholder text is fine here: it is a template"),
     *('{"count": 0}', '{"found": false}', '{"a": null, "b": 0}', "[0]", "[null]", '[""]', '{"a": [1]}', '"none"', "[[]]"),
     *("{not json}", "{", "}", "[1, 2", "[note]", "(none of them)", "<b>", "{{name}}"),
+    *("I'm sorry for the delay; your refund of 80 EUR is on its way.", "Unfortunately the flight is late.",
+      "I cannot recommend it enough!", "I apologize for the confusion. The answer is 42.", "I am able to help.",
+      "I can't wait to see you there; the meeting is at 9.", "Sorry to hear that. 80 EUR go back."),
     *("- one\n- two", "---\ntitle: x\n---", "... and then it was closed.", "? is the sign for a question."),
 )  # fmt: skip
 

@@ -88,6 +88,11 @@ def role_of(request: Request) -> str:
     return request.system.removeprefix("You are ").partition(".")[0] if request.system.startswith("You are ") else ""
 
 
+def tools_of(request: Request) -> list[str]:
+    """The tools that the model may call now."""
+    return [] if request.body.get("tool_choice") == "none" else request.tool_names
+
+
 # Three tasks in free text.
 
 
@@ -241,7 +246,7 @@ def circle(url: str, size: int = 3, api: str = "chat", **options: Any) -> Crew:
 
 def hand_on_for_ever(request: Request) -> Reply:
     """Whoever can delegate does, to the coworker that its tool names; who cannot, answers."""
-    if DELEGATE not in request.tool_names:
+    if DELEGATE not in tools_of(request):
         return text(CONCLUSION)
     return call(DELEGATE, task=f"Settle it, {request.index}.", context="An invoice.", coworker=coworker_of(request))
 
@@ -260,7 +265,7 @@ def endless_manager(url: str, api: str = "chat", **options: Any) -> Crew:
 
 def delegate_for_ever(request: Request) -> Reply:
     """The manager is never content; the worker always answers."""
-    if DELEGATE not in request.tool_names:
+    if DELEGATE not in tools_of(request):
         return text(CONCLUSION if role_of(request) == MANAGER else f"Nothing more than {request.index}.")
     return call(DELEGATE, task=f"Find out more, {request.index}.", context="Tides.", coworker=coworker_of(request))
 
@@ -304,7 +309,7 @@ def charge_then(then: Reply) -> Script:
 
 def charge_for_ever(request: Request) -> Reply:
     """The model charges one order after the other; without tools it concludes."""
-    return call("charge", order=str(request.index)) if request.tool_names else text(CONCLUSION)
+    return call("charge", order=str(request.index)) if tools_of(request) else text(CONCLUSION)
 
 
 def charge_in_text(request: Request) -> Reply:

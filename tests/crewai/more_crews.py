@@ -25,6 +25,7 @@ from tests.crewai.crews import (
     one_task,
     report_crew,
     role_of,
+    tools_of,
 )
 
 # Tools that ask a model.
@@ -65,7 +66,7 @@ ASKING_WAYS = ("llm", "crew", "client", "quiet")
 
 def ask_for_ever(request: Request) -> Reply:
     """The one with the tool asks and asks; whoever has none answers."""
-    return call("ask", question=f"And {request.index}?") if request.tool_names else text(CONCLUSION)
+    return call("ask", question=f"And {request.index}?") if tools_of(request) else text(CONCLUSION)
 
 
 # Many tasks.
@@ -154,7 +155,7 @@ def loops_on(topic: str) -> Script:
     def reply(request: Request) -> Reply:
         if f"Report on {topic}." not in str(request.messages):
             return text("All about it.")
-        return call("look_up", question=f"More on {request.index}?") if request.tool_names else text(CONCLUSION)
+        return call("look_up", question=f"More on {request.index}?") if tools_of(request) else text(CONCLUSION)
 
     return reply
 
