@@ -4,21 +4,25 @@ UV := .uv/bin/uv
 BIN := .venv/bin
 OLDEST := .environments/langgraph-oldest
 OLDEST_AGENTS := .environments/openai-agents-oldest
+CREWAI := .environments/crewai
+OLDEST_CREWAI := .environments/crewai-oldest
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
 
-.PHONY: demo test lint bench docs lock upstream-langgraph upstream-openai-agents clean
+.PHONY: demo test lint bench docs lock upstream-langgraph upstream-openai-agents upstream-crewai clean
 
 # The main job, offline: an app without and with its seat belt.
 demo: .venv/.installed
 	@began=$$(date +%s); $(BIN)/python examples/demo/demo.py && echo "demo: $$(( $$(date +%s) - began )) s"
 
-# Every check: lint, types, import direction, and all tests, also on the oldest supported LangGraph and Agents SDK.
-test: lint $(OLDEST)/.installed $(OLDEST_AGENTS)/.installed
+# Every check: lint, types, import direction, and all tests; each adapter on the newest and oldest version that it supports.
+test: lint $(OLDEST)/.installed $(OLDEST_AGENTS)/.installed $(CREWAI)/.installed $(OLDEST_CREWAI)/.installed
 	@began=$$(date +%s); \
 	$(BIN)/python -m pytest -n 2 --dist loadfile && \
 	$(OLDEST)/bin/python -m pytest -n 2 --dist loadfile tests/langgraph && \
 	$(OLDEST_AGENTS)/bin/python -m pytest -n 2 --dist loadfile tests/openai_agents && \
+	$(CREWAI)/bin/python -m pytest -n 2 --dist loadfile tests/crewai && \
+	$(OLDEST_CREWAI)/bin/python -m pytest -n 2 --dist loadfile tests/crewai && \
 	echo "tests: $$(( $$(date +%s) - began )) s"
 
 lint: .venv/.installed
@@ -43,11 +47,17 @@ upstream-langgraph: .venv/.installed
 upstream-openai-agents: .venv/.installed
 	$(BIN)/python tests/upstream/openai_agents_suite.py
 
+# The same for CrewAI.
+upstream-crewai: .venv/.installed
+	$(BIN)/python tests/upstream/crewai_suite.py
+
 # Writes the lock files anew from pyproject.toml.
 lock: $(UV)
 	$(UV) pip compile -q --universal --python-version 3.11 --group development --extra langgraph --extra openai --extra prices --generate-hashes --no-annotate --no-emit-index-url --no-header pyproject.toml -o locks/development.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-header locks/langgraph-oldest.in -o locks/langgraph-oldest.txt
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-header locks/openai-agents-oldest.in -o locks/openai-agents-oldest.txt
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-header locks/crewai.in -o locks/crewai.txt
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-header locks/crewai-oldest.in -o locks/crewai-oldest.txt
 
 $(UV):
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --target .uv uv
@@ -58,16 +68,11 @@ $(UV):
 	$(UV) pip install --quiet --python .venv --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(OLDEST)/.installed: locks/langgraph-oldest.txt pyproject.toml | $(UV)
-	test -x $(OLDEST)/bin/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" $(OLDEST)
-	$(UV) pip sync --quiet --python $(OLDEST) --require-hashes locks/langgraph-oldest.txt
-	$(UV) pip install --quiet --python $(OLDEST) --no-deps --no-build-isolation --editable .
-	@touch $@
-
-$(OLDEST_AGENTS)/.installed: locks/openai-agents-oldest.txt pyproject.toml | $(UV)
-	test -x $(OLDEST_AGENTS)/bin/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" $(OLDEST_AGENTS)
-	$(UV) pip sync --quiet --python $(OLDEST_AGENTS) --require-hashes locks/openai-agents-oldest.txt
-	$(UV) pip install --quiet --python $(OLDEST_AGENTS) --no-deps --no-build-isolation --editable .
+# The environments beside it: what they hold is in the lock file of the same name.
+.environments/%/.installed: locks/%.txt pyproject.toml | $(UV)
+	test -x $(@D)/bin/python || $(UV) venv --quiet --python "$$(command -v $(PYTHON))" $(@D)
+	$(UV) pip sync --quiet --python $(@D) --require-hashes $<
+	$(UV) pip install --quiet --python $(@D) --no-deps --no-build-isolation --editable .
 	@touch $@
 
 clean:
