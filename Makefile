@@ -32,8 +32,9 @@ lint: .venv/.installed
 	PYTHONPATH=.:adapters $(BIN)/lint-imports
 
 # Ratios, measured side by side in one run.
-bench: .venv/.installed
+bench: .venv/.installed $(CREWAI)/.installed
 	$(BIN)/python -m benchmarks
+	$(CREWAI)/bin/python -m benchmarks crewai_call
 
 docs: .venv/.installed
 	$(BIN)/python docs/generate.py

@@ -117,6 +117,26 @@ def open_review(run: Run, kind: Any, agent: str, reason: str, shown: dict[str, A
     return review
 
 
+def put_answer_to_person(run: Run, agent: str, text: str, reason: str) -> str:
+    """An agent's answer that the app itself wants a person to see: what to go on with, once somebody has decided.
+
+    Raises the run's stop where nobody has, or it was rejected.
+    """
+    record = latest_review(run, "result") if run.resumed else None
+    if record is not None and record.review.agent == agent and record.review.shown.get("result") == text:
+        review, resolution = record
+    else:
+        opened = open_review(run, "result", agent, reason, {"result": text, "task": run.task})
+        if opened is None:
+            return text
+        review, resolution = opened, resolution_at_once(run, opened)
+    if resolution is not None and resolution.decision != "rejected" and resolution.result is not None:
+        return str(resolution.result)
+    if not act_on(run, review, resolution):
+        raise run.raised()
+    return text
+
+
 def act_on(run: Run, review: Review, resolution: Resolution | None) -> bool:
     """True where the result was approved as it stands; else the boundary raises what was decided, or that it waits."""
     if resolution is None:

@@ -21,6 +21,7 @@ from mas_guard._drivers import drive, drive_async, drive_stream, drive_stream_as
 from mas_guard._effects import Answer, Collector, Flow, Reader, Scope
 from mas_guard._first_line import FirstLine
 from mas_guard._flow import NOT_EXECUTED, call_flow, handoff_flow, step_flow, was_cut_by_us
+from mas_guard._gate import put_answer_to_person
 from mas_guard._live_call import LiveCall, ended_within, live_call, stops_within
 from mas_guard._live_call import attempt as count_attempt
 from mas_guard._live_call import lost_attempt as charge_lost_attempt
@@ -102,6 +103,7 @@ __all__ = [
     "live_call",
     "outside_run",
     "pause_payload",
+    "put_answer_to_person",
     "read_trailer",
     "repair_request",
     "results",

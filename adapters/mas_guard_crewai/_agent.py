@@ -24,7 +24,7 @@ from mas_guard.adapter import (
     guard_step,
     guard_step_async,
 )
-from mas_guard_crewai._frame import Activation, current_activation
+from mas_guard_crewai._frame import Activation, current_activation, current_frame
 from mas_guard_crewai._sent import current_sent
 from mas_guard_crewai._structure import role_of
 from mas_guard_crewai._tool import in_tool
@@ -129,6 +129,9 @@ def activated(run: Run, agent: Any, task: Any) -> Iterator[StepScope]:
             raise run.raised()
     scope = StepScope(run, role, outer=outer)
     _start_clock(run, scope, agent)
+    frame = current_frame.get()
+    if frame is not None and task is not None:
+        frame.begins(task, scope)
     entering: tuple[tuple[ContextVar[Any], Any], ...] = (
         (current_activation, Activation(agent, task)),
         (current_sent, None),

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from mas_guard.adapter import GuardStopped, Run, Scope, current_run, current_step, ended_within
+from mas_guard.adapter import GuardStopped, Run, Scope, current_run, current_step, ended_within, last_outcome, results
 from mas_guard_crewai._boundary import drive_run, drive_run_async, open_for
+from mas_guard_crewai._checkpoint import is_restored, save, take_over
 from mas_guard_crewai._conclusion import conclude, concluded_output, partial_output
 from mas_guard_crewai._flow import flow_around
 from mas_guard_crewai._frame import Frame, current_frame
+from mas_guard_crewai._signals import CrewStopped
 from mas_guard_crewai._structure import agents_of, default_owner, is_hierarchical, role_of
 
 if TYPE_CHECKING:
@@ -42,12 +44,14 @@ def make_kickoff(adapter: CrewAIAdapter, original: Make) -> Make:
         if opened is None:
             return start()
         run, mark, frame = opened
+        frame.restoring = is_restored(arguments, keywords)
         try:
             scope: Scope = ((current_frame, frame),)
             return drive_run(adapter, run, mark, functools.partial(_carried_out, frame, start), frame.state, scope)
         except GuardStopped as stop:
             return _as_item(stop, run)
         finally:
+            save(frame)
             frame.let_go()
 
     return kickoff
@@ -71,6 +75,7 @@ def make_akickoff(adapter: CrewAIAdapter, original: Make) -> Make:
         if opened is None:
             return await start()
         run, mark, frame = opened
+        frame.restoring = is_restored(arguments, keywords)
         try:
             scope: Scope = ((current_frame, frame),)
             carried_out = functools.partial(_carried_out_async, frame, start)
@@ -78,9 +83,30 @@ def make_akickoff(adapter: CrewAIAdapter, original: Make) -> Make:
         except GuardStopped as stop:
             return _as_item(stop, run)
         finally:
+            save(frame)
             frame.let_go()
 
     return akickoff
+
+
+def make_kickoff_async(original: Make) -> Make:
+    """Wrap `Crew.kickoff_async`, which runs `kickoff` in a thread: whoever awaits it can ask for the outcome."""
+
+    @functools.wraps(original)
+    async def kickoff_async(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        try:
+            given = await original(self, *arguments, **keywords)
+        except GuardStopped as stop:
+            if stop.outcome is not None:
+                last_outcome.set(stop.outcome)
+            raise
+        try:
+            last_outcome.set(results.find(given))
+        except LookupError:
+            pass  # unguarded, or a stream that is still to be read
+        return given
+
+    return kickoff_async
 
 
 def make_for_each(original: Make) -> Make:
@@ -144,8 +170,11 @@ def _opened(adapter: CrewAIAdapter, crew: Any, outer: Run | None) -> tuple[Run, 
 @contextmanager
 def _joined(run: Run, crew: Any) -> Iterator[None]:
     """A crew inside of another app's run is part of that run."""
-    from mas_guard_crewai._signals import CrewStopped
-
+    around = current_frame.get()
+    if around is not None and around.restoring:
+        take_over(around, crew)
+        yield
+        return
     run.signals.add(CrewStopped)
     token = current_frame.set(Frame(run, crew, root=False))
     try:
@@ -189,7 +218,11 @@ def _let_end(frame: Frame, error: Exception) -> None:
     if stopped and (isinstance(error, GuardStopped) or no_output):
         return
     if no_output and frame.errors:
-        raise frame.errors[0]
+        first = frame.errors[0]
+        if isinstance(first, GuardStopped) and stop is None:
+            frame.run.latch(first).abort("no task of the crew gave anything")
+            frame.run.engine.record_stop(frame.run)
+        raise first
     raise error
 
 

@@ -7,7 +7,7 @@ import threading
 from contextvars import ContextVar
 from typing import Any
 
-from mas_guard.adapter import GuardStopped, Handoff, Run, guard_handoff
+from mas_guard.adapter import GuardStopped, Handoff, Run, StepScope, guard_handoff
 from mas_guard.envelopes import Finding
 from mas_guard_crewai._structure import role_of
 
@@ -43,6 +43,7 @@ class Frame:
         root: True where the run was opened for it: what ends the run is answered here.
         outputs: What its tasks gave, in the order in which they ended.
         errors: What tasks raised that were isolated.
+        restoring: True until the crew that a checkpoint holds is there.
     """
 
     def __init__(self, run: Run, crew: Any, *, root: bool) -> None:
@@ -51,8 +52,10 @@ class Frame:
         self.root = root
         self.outputs: list[Any] = []
         self.errors: list[Exception] = []
+        self.restoring = False
         self._last = ""
         self._failed: dict[int, str] = {}
+        self._scopes: dict[int, StepScope] = {}
         self._lock = threading.Lock()
 
     @property
@@ -83,10 +86,21 @@ class Frame:
         if last and last != role:
             guard_handoff(self.run, Handoff(last, (role,), "sequence", carries=False))
 
+    def begins(self, task: Any, scope: StepScope) -> None:
+        """*task* is worked on in *scope*: begun anew for a guardrail, what it gave before counts no longer."""
+        if self.crew is None or not any(one is task for one in self.crew.tasks):
+            return
+        before, self._scopes[id(task)] = self._scopes.get(id(task)), scope
+        with self.run.lock:
+            latest = self.run.envelopes.latest.get(scope.agent)
+            if before is not None and latest is not None and latest.scope is before:
+                del self.run.envelopes.latest[scope.agent]
+
     def done(self, task: Any, role: str, output: Any) -> Any:
         """*task* has given *output*."""
         latest = self.run.envelopes.latest.get(role)
-        if self.isolates and latest is not None and latest.envelope.status == "failed":
+        own = latest is not None and latest.scope is self._scopes.get(id(task))  # an agent may have several tasks
+        if self.isolates and latest is not None and own and latest.envelope.status == "failed":
             self._failed[id(task)] = f"{name_of(task, role)} ({latest.envelope.reason or 'no reason given'})"
         with self._lock:
             self.outputs.append(output)
@@ -107,6 +121,7 @@ class Frame:
             return self._output_of(task, role)
         self.errors.append(stop)
         self._failed[id(task)] = f"{name_of(task, role)} ({stop.rule})"
+        self.run.envelopes.settle_stop(self.run, role, stop)
         return self._output_of(task, role)
 
     def failed(self, task: Any, role: str, error: Exception) -> Any:

@@ -7,11 +7,11 @@ and an agent's task above. Here one layer is left to do so, the client, whose at
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from crewai.llms import retry
+from pydantic import ValidationError
 
 from mas_guard.adapter import (
     Answer,
@@ -45,14 +45,29 @@ def make_call(original: Make) -> Make:
         sent = _begin(run, self, messages, _given(arguments, keywords))
 
         def send() -> Any:
-            with _out(sent):
+            tokens = _leave(sent)
+            try:
                 reply = sent.taken_off(original(self, sent.to_send(), *arguments, **keywords))
-                show_rest(sent)
+                if sent.last_piece is not None:
+                    show_rest(sent)
                 return reply
+            finally:
+                _back(*tokens)
 
-        with _noted(run):
+        activation = current_activation.get()
+        if activation is not None:
+            activation.call_failed = False
+        try:
             reply = guard_call(run, sent.call, send, sent.outcome)
-        _note_empty(reply)
+        except GuardStopped:
+            raise
+        except Exception as error:
+            if activation is not None:
+                # An answer that its type refuses did come: no client below asks for another one.
+                activation.call_failed = not isinstance(error, ValidationError)
+            raise
+        if activation is not None and (reply is None or reply == ""):
+            activation.call_failed = True  # CrewAI raises over it outside of the call
         if sent.call.asks_envelope and run.envelopes.may_repair(run, sent.call):
             _repair(run, self, sent, original)
         return reply
@@ -71,14 +86,29 @@ def make_acall(original: Make) -> Make:
         sent = _begin(run, self, messages, _given(arguments, keywords))
 
         async def send() -> Any:
-            with _out(sent):
+            tokens = _leave(sent)
+            try:
                 reply = sent.taken_off(await original(self, sent.to_send(), *arguments, **keywords))
-                show_rest(sent)
+                if sent.last_piece is not None:
+                    show_rest(sent)
                 return reply
+            finally:
+                _back(*tokens)
 
-        with _noted(run):
+        activation = current_activation.get()
+        if activation is not None:
+            activation.call_failed = False
+        try:
             reply = await guard_call_async(run, sent.call, send, sent.outcome)
-        _note_empty(reply)
+        except GuardStopped:
+            raise
+        except Exception as error:
+            if activation is not None:
+                # An answer that its type refuses did come: no client below asks for another one.
+                activation.call_failed = not isinstance(error, ValidationError)
+            raise
+        if activation is not None and (reply is None or reply == ""):
+            activation.call_failed = True  # CrewAI raises over it outside of the call
         if sent.call.asks_envelope and run.envelopes.may_repair(run, sent.call):
             await _repair_async(run, self, sent, original)
         return reply
@@ -96,8 +126,8 @@ def _run_of(llm: Any) -> Run | None:
     return None if current_sent.get() is not None else run
 
 
-def _given(arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> dict[str, Any]:
-    return {**dict(zip(NAMES, arguments, strict=False)), **keywords}
+def _given(arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Mapping[str, Any]:
+    return {**dict(zip(NAMES, arguments, strict=False)), **keywords} if arguments else keywords
 
 
 def _begin(run: Run, llm: Any, messages: Any, given: Mapping[str, Any]) -> Sent:
@@ -105,7 +135,7 @@ def _begin(run: Run, llm: Any, messages: Any, given: Mapping[str, Any]) -> Sent:
     is_answer = activation is not None and given.get("from_agent") is not None
     take_control(run, is_answer=is_answer)
     call = _translate.model_call(llm, messages, given, step.agent if step is not None else "")
-    streams = bool(getattr(llm, "stream", False)) and type(llm).__module__ == "crewai.llm"
+    streams = type(llm).__module__ == "crewai.llm" and bool(getattr(llm, "stream", False))
     # LiteLLM's pieces go past the seam where the envelope is held back; a typed reply has no last line to spare.
     call.takes_envelope = is_answer and not streams and given.get("response_model") is None
     if run.policy.mode == "enforce":
@@ -113,39 +143,16 @@ def _begin(run: Run, llm: Any, messages: Any, given: Mapping[str, Any]) -> Sent:
     return Sent(run, call, messages, is_answer=is_answer)
 
 
-@contextmanager
-def _out(sent: Sent) -> Iterator[None]:
-    token = current_sent.set(sent)
+def _leave(sent: Sent) -> tuple[Any, Any]:
+    """The call is out: what is heard on the way is its own, and only the provider's client tries again."""
     one_layer = sent.run.policy.mode == "enforce" and sent.run.policy.retries.per_call is not None
-    retrying = retry._active_llm_rate_limit_retry.set(True) if one_layer else None
-    try:
-        yield
-    finally:
-        if retrying is not None:
-            retry._active_llm_rate_limit_retry.reset(retrying)
-        current_sent.reset(token)
+    return current_sent.set(sent), retry._active_llm_rate_limit_retry.set(True) if one_layer else None
 
 
-@contextmanager
-def _noted(run: Run) -> Iterator[None]:
-    """Remember that the activation's latest trouble is a call's: its task is not run again for that."""
-    activation = current_activation.get()
-    if activation is not None:
-        activation.call_failed = False
-    try:
-        yield
-    except GuardStopped:
-        raise
-    except Exception:
-        if activation is not None:
-            activation.call_failed = True
-        raise
-
-
-def _note_empty(reply: Any) -> None:
-    activation = current_activation.get()
-    if activation is not None and (reply is None or reply == ""):
-        activation.call_failed = True  # CrewAI raises over it outside of the call
+def _back(sent: Any, retrying: Any) -> None:
+    if retrying is not None:
+        retry._active_llm_rate_limit_retry.reset(retrying)
+    current_sent.reset(sent)
 
 
 def _asked_again(run: Run, llm: Any, sent: Sent) -> tuple[list[Any], ModelCall]:
@@ -168,8 +175,11 @@ def _repair(run: Run, llm: Any, sent: Sent, original: Make) -> None:
         beside = Sent(run, call, again, is_answer=False)
 
         def send() -> Any:
-            with _out(beside):
+            tokens = _leave(beside)
+            try:
                 return original(llm, again)
+            finally:
+                _back(*tokens)
 
         reply = guard_call(run, call, send, beside.outcome)
         if not isinstance(reply, Answer):
@@ -186,8 +196,11 @@ async def _repair_async(run: Run, llm: Any, sent: Sent, original: Make) -> None:
         beside = Sent(run, call, again, is_answer=False)
 
         async def send() -> Any:
-            with _out(beside):
+            tokens = _leave(beside)
+            try:
                 return await original(llm, again)
+            finally:
+                _back(*tokens)
 
         reply = await guard_call_async(run, call, send, beside.outcome)
         if not isinstance(reply, Answer):

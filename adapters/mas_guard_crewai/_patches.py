@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mas_guard.adapter import Patch, PatchSet
-from mas_guard_crewai import _agent, _crew, _delegation, _flow, _providers, _sent, _solo, _task, _tool
+from mas_guard_crewai import _agent, _crew, _delegation, _flow, _human, _providers, _sent, _solo, _task, _tool
 
 if TYPE_CHECKING:
     from mas_guard_crewai._adapter import CrewAIAdapter
@@ -28,6 +28,7 @@ def patch_set(adapter: CrewAIAdapter) -> PatchSet:
             Patch(llm, "BaseLLM._emit_call_started_event", _sent.make_started),
             Patch(llm, "BaseLLM._emit_call_completed_event", _sent.make_completed),
             Patch(llm, "BaseLLM._emit_stream_chunk_event", _sent.make_chunk),
+            Patch("crewai.llm", "LLM._handle_emit_call_events", _sent.make_completed),
             Patch("crewai.task", "Task._execute_core", _task.make_execute),
             Patch("crewai.task", "Task._aexecute_core", _task.make_aexecute),
             Patch(core, "Agent.execute_task", _agent.make_execute_task),
@@ -45,8 +46,19 @@ def patch_set(adapter: CrewAIAdapter) -> PatchSet:
             Patch("crewai.tools.structured_tool", "CrewStructuredTool.invoke", _tool.make_invoke),
             Patch("crewai.tools.structured_tool", "CrewStructuredTool.ainvoke", _tool.make_ainvoke),
             Patch("crewai.agents.cache.cache_handler", "CacheHandler.read", _tool.make_cache_read),
+            *(
+                # The executor has moved: each supported version has one of the two.
+                Patch(module, f"AgentExecutor.{name}", make, optional=True)
+                for module in ("crewai.agents.agent_executor", "crewai.experimental.agent_executor")
+                for name, make in (
+                    ("_handle_human_feedback", _human.make_feedback),
+                    ("_ahandle_human_feedback", _human.make_afeedback),
+                )
+            ),
             Patch("crewai.crew", "Crew.kickoff", partial(_crew.make_kickoff, adapter)),
             Patch("crewai.crew", "Crew.akickoff", partial(_crew.make_akickoff, adapter)),
+            Patch("crewai.crew", "Crew.kickoff_async", _crew.make_kickoff_async),
+            Patch("crewai.crew", "Crew.replay", partial(_crew.make_kickoff, adapter)),
             Patch("crewai.crew", "Crew.kickoff_for_each", _crew.make_for_each),
             Patch("crewai.crew", "Crew.kickoff_for_each_async", _crew.make_for_each_async),
             Patch("crewai.crew", "Crew.akickoff_for_each", _crew.make_for_each_async),

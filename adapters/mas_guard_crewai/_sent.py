@@ -47,8 +47,8 @@ class Sent:
         self.is_answer = is_answer
         self.usages: list[Usage] = []
         self.finish_reason = ""
-        self.held = Held()
-        self.first_line: FirstLine[str] = FirstLine()
+        self.held: Held | None = None
+        self.first_line: FirstLine[str] | None = None
         self.last_piece: tuple[Any, tuple[Any, ...], dict[str, Any]] | None = None
 
     def to_send(self) -> Any:
@@ -65,8 +65,24 @@ class Sent:
         if not isinstance(reply, str):
             self.call.asks_envelope = False  # it asks for tools: no final answer yet
             return reply
-        self.call.said = read_trailer(reply)
-        return self.call.said.text if self.call.said.there else reply
+        said = read_trailer(reply)
+        if _translate.calls_tool(said.text):
+            self.call.asks_envelope = False
+        else:
+            self.call.said = said
+        return said.text if said.there else reply
+
+    def may_pass(self, chunk: str) -> str:
+        """What of a stream may be shown, now that *chunk* is there: no directive, and no envelope."""
+        if self.call.concluding:
+            if self.first_line is None:
+                self.first_line = FirstLine()
+            chunk = "".join(self.first_line.take(chunk, chunk))
+        if self.call.asks_envelope:
+            if self.held is None:
+                self.held = Held()
+            chunk = self.held.take(chunk)
+        return chunk
 
     def outcome(self, reply: Any) -> CallOutcome:
         """How it ended."""
@@ -111,7 +127,7 @@ def make_started(original: Make) -> Make:
 
 
 def make_completed(original: Make) -> Make:
-    """Wrap `BaseLLM._emit_call_completed_event`: it says why the reply ended."""
+    """Wrap `BaseLLM._emit_call_completed_event`, and LiteLLM's own way to say the same: it says why the reply ended."""
 
     @functools.wraps(original)
     def _emit_call_completed_event(self: Any, response: Any, *arguments: Any, **keywords: Any) -> Any:
@@ -122,10 +138,19 @@ def make_completed(original: Make) -> Make:
         if sent.call.asks_envelope and isinstance(response, str):
             response = read_trailer(response).text
         if sent.call.notes and keywords.get("messages"):
-            keywords["messages"] = sent.messages
+            keywords["messages"] = _without_notes(sent, keywords["messages"])
         return original(self, response, *arguments, **keywords)
 
     return _emit_call_completed_event
+
+
+def _without_notes(sent: Sent, given: Any) -> Any:
+    """The messages in the form that the provider's class has given them, without what the model alone was told."""
+    notes = sent.call.notes
+    last = given[-len(notes) :] if isinstance(given, list) else []
+    if [_translate.text_of(one.get("content")) for one in last if isinstance(one, dict)] == notes:
+        return given[: -len(notes)]
+    return sent.messages
 
 
 def make_chunk(original: Make) -> Make:
@@ -140,10 +165,7 @@ def make_chunk(original: Make) -> Make:
             check_time(sent.run, current_step.get(), concluding=sent.call.concluding)
         if isinstance(chunk, str) and chunk and not keywords.get("tool_call"):
             sent.last_piece = (self, arguments, keywords)
-            if sent.call.concluding:
-                chunk = "".join(sent.first_line.take(chunk, chunk))
-            if sent.call.asks_envelope:
-                chunk = sent.held.take(chunk)
+            chunk = sent.may_pass(chunk)
             if not chunk:
                 return None
         return original(self, chunk, *arguments, **keywords)
@@ -156,8 +178,8 @@ def show_rest(sent: Sent) -> None:
     if sent.last_piece is None:
         return
     (llm, arguments, keywords), sent.last_piece = sent.last_piece, None
-    rest = "".join(sent.first_line.rest()) if sent.call.concluding else ""
-    if sent.call.asks_envelope:
+    rest = "".join(sent.first_line.rest()) if sent.first_line is not None else ""
+    if sent.held is not None:
         rest = (sent.held.take(rest) if rest else "") + sent.held.rest()
     if rest:
         token = current_sent.set(None)

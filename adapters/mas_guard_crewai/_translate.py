@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import weakref
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from crewai.agents.constants import ACTION_INPUT_REGEX, FINAL_ANSWER_ACTION
 
 from mas_guard.adapter import CallOutcome, ModelCall, Usage, exact_counter, input_bound
 from mas_guard.prices import PER_MEDIA, PER_MESSAGE
@@ -15,6 +18,9 @@ CAPS = ("max_completion_tokens", "max_output_tokens", "max_tokens")
 KNOWN_USAGE = (
     "prompt_tokens", "prompt_token_count", "input_tokens", "completion_tokens", "candidates_token_count", "output_tokens",
 )  # fmt: skip
+
+
+_caps_known: weakref.WeakKeyDictionary[type, tuple[str, ...]] = weakref.WeakKeyDictionary()
 
 
 def as_messages(messages: Any) -> list[Any]:
@@ -29,11 +35,12 @@ def model_call(llm: Any, messages: Any, given: Mapping[str, Any], agent: str) ->
     tools, shape = given.get("tools"), given.get("response_model")
     extra = json.dumps([tools, _schema(shape)], default=str) if tools or shape is not None else ""
     bound = input_bound(extra) if extra else 0
-    media = 0
+    media, text = 0, ""
     for message in listed:
         text, parts = _message_text(message)
-        bound += input_bound(text) + PER_MESSAGE + parts * PER_MEDIA
+        bound += input_bound(text) + PER_MESSAGE
         media += parts
+    bound += media * PER_MEDIA
 
     def count_exactly() -> int | None:
         count = exact_counter(name)
@@ -46,7 +53,7 @@ def model_call(llm: Any, messages: Any, given: Mapping[str, Any], agent: str) ->
         agent,
         input_bound=bound,
         max_output=own_cap(llm),
-        last_message=_message_text(listed[-1])[0] if listed else "",
+        last_message=text,
         count_exactly=count_exactly,
         unseen_input=bool(media),
     )
@@ -60,11 +67,20 @@ def model_name(llm: Any) -> str:
 
 def own_cap(llm: Any) -> int | None:
     """The app's own cap on the output, in tokens."""
-    for key in CAPS:
+    for key in _caps_of(type(llm)):
         value = getattr(llm, key, None)
         if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
             return int(value)
     return None
+
+
+def _caps_of(kind: type) -> tuple[str, ...]:
+    """Those of `CAPS` that models of this class have: asking a pydantic model for one it lacks takes microseconds."""
+    known = _caps_known.get(kind)
+    if known is None:
+        fields = getattr(kind, "model_fields", {})
+        known = _caps_known[kind] = tuple(key for key in CAPS if key in fields or hasattr(kind, key))
+    return known
 
 
 def text_of(content: Any) -> str:
@@ -85,8 +101,18 @@ def outcome_of(reply: Any, usage: Usage, finish_reason: str, *, is_answer: bool)
     cut, refused = reason in CUT, reason in REFUSED
     if isinstance(reply, list):
         return CallOutcome("", tuple(map(_tool_name, reply)), usage, cut=cut, refused=refused)
-    text = reply_text(reply)
-    return CallOutcome(text, (), usage, cut=cut, refused=refused, answered=is_answer)
+    text = final_answer(reply_text(reply))
+    return CallOutcome(text, (), usage, cut=cut, refused=refused, answered=is_answer and not calls_tool(text))
+
+
+def final_answer(text: str) -> str:
+    """What CrewAI takes for the answer where a model thinks aloud before it, as those without native tool calls do."""
+    return text.split(FINAL_ANSWER_ACTION)[-1].strip() if FINAL_ANSWER_ACTION in text else text
+
+
+def calls_tool(text: str) -> bool:
+    """True where a model without native tool calls asks for a tool in its text: no final answer yet."""
+    return "Action" in text and FINAL_ANSWER_ACTION not in text and ACTION_INPUT_REGEX.search(text) is not None
 
 
 def reply_text(reply: Any) -> str:
@@ -120,6 +146,8 @@ def _as_dict(data: Any) -> dict[str, Any]:
 
 
 def _message_text(message: Any) -> tuple[str, int]:
+    if type(message) is dict and len(message) == 2 and type(text := message.get("content")) is str:
+        return text, 0  # as nearly all are
     if not isinstance(message, Mapping):
         return str(message), 0
     content, media = message.get("content"), 0
