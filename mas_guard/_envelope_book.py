@@ -38,7 +38,7 @@ class Settled:
         scope: The activation that gave it, and `within` those that waited for it.
         wave: What was started together with that activation, where the adapter can tell.
         request: A hash of what it answered.
-        told: True once whoever comes next has been told.
+        told: The activations that have been told; of whoever comes next, one.
     """
 
     __slots__ = ("agent", "at", "envelope", "proven", "request", "scope", "told", "wave", "within")
@@ -54,7 +54,7 @@ class Settled:
         self.wave = scope.wave if scope is not None else None
         self.request = request
         self.within: list[StepScope] = []
-        self.told = False
+        self.told: set[str] = set()
         while scope is not None:
             if scope.agent != agent:
                 self.within.append(scope)
@@ -168,11 +168,11 @@ class EnvelopeBook:
         told = []
         with run.lock:
             for settled in self.latest.values():
-                if settled.told or settled.agent == agent or settled.envelope.status == "success":
+                if scope is None or settled.agent == agent or settled.envelope.status == "success":
                     continue
                 if not (settled.proven or run.policy.envelopes == "require") or not _receives(scope, settled):
                     continue
-                settled.told = True
+                settled.told.add(scope.identity)
                 told.append(telling(settled.agent, settled.envelope))
         return told
 
@@ -248,11 +248,15 @@ def telling(agent: str, envelope: Envelope) -> str:
     )
 
 
-def _receives(scope: StepScope | None, settled: Settled) -> bool:
-    """True where the activation *scope* began after the output was given, or waited for it."""
-    if scope is None:
+def _receives(scope: StepScope, settled: Settled) -> bool:
+    """True where the activation *scope* is given the output: it waited for it, takes it by a declared order, or is the
+    next one that began after it."""
+    waited = any(scope is waiting for waiting in settled.within)
+    if scope.sources is not None and not waited:
+        return settled.agent in scope.sources and scope.identity not in settled.told
+    if settled.told:
         return False
-    if any(scope is waiting for waiting in settled.within):
+    if waited:
         return True
     if scope.began <= settled.at or (scope.wave is not None and scope.wave == settled.wave):
         return False

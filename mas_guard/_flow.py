@@ -109,6 +109,8 @@ def call_flow(run: Run, call: Call) -> Flow:
             else:
                 run.latch(error)
                 run.engine.record_stop(run)
+                if run.outer is not None and found.account is run.outer.account:
+                    run.outer.latch(error)  # what is gone is the money of the run around it
             if isinstance(call, ToolCall):
                 return Answer(NOT_EXECUTED, "budget")
             raise run.raised(error)

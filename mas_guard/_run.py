@@ -108,6 +108,7 @@ class Run:
             policy.budget.limits if enforced else Limits(),
         )
         self.accounts: tuple[Account, ...] = (self.account, *(group.account for group in groups))
+        self.outer: Run | None = None
         self.inner_accounts: list[Account] = []
         live_runs.add(self)
 
@@ -125,7 +126,7 @@ class Run:
 
     def go_within(self, outer: Run) -> None:
         """Be part of *outer*: what is spent here is spent there, and no more time is left than there."""
-        self.accounts = (*self.accounts, outer.account)
+        self.accounts, self.outer = (*self.accounts, outer.account), outer
         left = outer.time_left()
         if left is not None and (self.clock.limit is None or left < self.clock.limit):
             self.clock.limit = left
@@ -151,6 +152,10 @@ class Run:
                 "Name one owner with MAS_GUARD_OWNER or wrap(…, owner=…)."
             )
         self._owner = owner
+
+    def rename_owner(self, name: str) -> None:
+        """The owner is known by another name now: a role whose placeholders were filled in."""
+        self._owner = name
 
     @property
     def owner_can_answer(self) -> bool:

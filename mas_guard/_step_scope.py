@@ -32,12 +32,13 @@ class StepScope:
         timer: What cuts the activation when its time is over; told when the clock stops and goes on.
         asks: True once it has asked its model.
         wave: The same for activations that were started together, where the adapter can tell.
+        sources: The agents whose outputs it is given, where the adapter can tell; `None` for whoever came before.
         concluding: True where it began once control was back with the owner.
         began: When, on the run's own count; `others_acted` is when another agent last did.
     """
 
     __slots__ = (
-        "account", "agent", "asks", "began", "children", "clock", "concluding", "covers", "identity", "others_acted", "outer", "run", "stopped", "timer", "wave",
+        "account", "agent", "asks", "began", "children", "clock", "concluding", "covers", "identity", "others_acted", "outer", "run", "sources", "stopped", "timer", "wave",
     )  # fmt: skip
 
     def __init__(self, run: Run, agent: str, identity: str = "", outer: StepScope | None = None) -> None:
@@ -54,6 +55,7 @@ class StepScope:
         self.children = 0
         self.asks = False
         self.wave: object = None
+        self.sources: frozenset[str] | None = None
         self.concluding = run.stop is not None and run.stop.phase == "concluding"
 
     def ended(self) -> GuardStopped | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextvars
 import functools
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -26,6 +27,7 @@ from mas_guard.adapter import (
 )
 from mas_guard_crewai._frame import Activation, current_activation, current_frame
 from mas_guard_crewai._sent import current_sent
+from mas_guard_crewai._signals import CrewStopped
 from mas_guard_crewai._structure import role_of
 from mas_guard_crewai._tool import in_tool
 from mas_guard_crewai._translate import reply_text
@@ -49,6 +51,9 @@ def make_execute_task(original: Make) -> Make:
                 run, Step(scope.agent, scope.identity), scope, lambda: original(self, task, context, tools), read
             )
 
+    # An agent that talks A2A is told by `__wrapped__` on its method.
+    execute_task.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
+    del execute_task.__wrapped__
     return execute_task
 
 
@@ -106,12 +111,22 @@ def make_with_timeout(original: Make) -> Make:
         try:
             return future.result(timeout)
         except concurrent.futures.TimeoutError as error:
+            step = current_step.get()
+            if step is not None:
+                step.start_clock(0)  # whatever its thread still asks for is refused
+            concurrent.futures.wait((future,), 3 * A_MOMENT)  # its model call ends a moment later, and is booked
             if not future.done():
                 run.note(f"a thread of {role_of(self)!r} goes on after its max_execution_time of {timeout} s")
             raise TimeoutError(
                 f"Task {str(task.description)[:80]!r} was not done within max_execution_time, which is {timeout} s. "
                 "Raise it, or give the task less to do."
             ) from error
+        except Exception as error:
+            from crewai.agent.core import _passthrough_exceptions
+
+            if isinstance(error, _passthrough_exceptions):
+                raise
+            raise RuntimeError(f"Task execution failed: {error}") from error  # as without the guard
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
@@ -121,6 +136,7 @@ def make_with_timeout(original: Make) -> Make:
 @contextmanager
 def activated(run: Run, agent: Any, task: Any) -> Iterator[StepScope]:
     """One activation of *agent*; within another one's, it was delegated to, which is a hop."""
+    run.signals.add(CrewStopped)
     role, outer = role_of(agent), current_step.get()
     told = handed_over.get()
     if current_activation.get() is not None and outer is not None and outer.agent != role and not told:
@@ -130,7 +146,8 @@ def activated(run: Run, agent: Any, task: Any) -> Iterator[StepScope]:
     scope = StepScope(run, role, outer=outer)
     _start_clock(run, scope, agent)
     frame = current_frame.get()
-    if frame is not None and task is not None:
+    if frame is not None and frame.run is run and task is not None:
+        scope.sources = frame.sources_of(task)
         frame.begins(task, scope)
     entering: tuple[tuple[ContextVar[Any], Any], ...] = (
         (current_activation, Activation(agent, task)),

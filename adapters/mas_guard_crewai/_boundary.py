@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from mas_guard.adapter import CallOutcome, Run, Scope, drive, drive_async, results, run_flow
+from mas_guard.adapter import CallOutcome, GuardStopped, Run, Scope, drive, drive_async, results, run_flow
 from mas_guard_crewai._frame import current_activation, current_frame
 from mas_guard_crewai._sent import current_sent
 from mas_guard_crewai._signals import CrewStopped
@@ -42,7 +42,15 @@ def drive_run(
     flow = run_flow(
         run, state=state, on_outcome=adapter.guard.on_outcome(mark.policy, mark.options), scope=(*_FRESH, *scope)
     )
-    result = drive(flow, send, read_result, run.engine.plugins.errors)
+
+    def sending() -> Any:
+        try:
+            return send()
+        except GuardStopped:
+            _nothing_in_place(run)
+            raise
+
+    result = drive(flow, sending, read_result, run.engine.plugins.errors)
     _remember(result, run)
     return result
 
@@ -59,7 +67,15 @@ async def drive_run_async(
     flow = run_flow(
         run, state=state, on_outcome=adapter.guard.on_outcome(mark.policy, mark.options), scope=(*_FRESH, *scope)
     )
-    result = await drive_async(flow, send, read_result, run.engine.plugins.errors)
+
+    async def sending() -> Any:
+        try:
+            return await send()
+        except GuardStopped:
+            _nothing_in_place(run)
+            raise
+
+    result = await drive_async(flow, sending, read_result, run.engine.plugins.errors)
     _remember(result, run)
     return result
 
@@ -77,6 +93,13 @@ def on_event_loop() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def _nothing_in_place(run: Run) -> None:
+    """The stop is on its way out: no result could be made of what there is, and control came back to nobody."""
+    stop = run.stop
+    while stop is not None and stop.action in ("owner", "partial"):
+        stop.next_action("there is no result to give in its place")
 
 
 def _remember(result: Any, run: Run) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mas_guard_crewai._frame import Frame
+from mas_guard_crewai._structure import named
 
 REMEMBERED = 1_000
 _saved: dict[str, dict[str, Any]] = {}
@@ -33,7 +34,7 @@ def save(frame: Frame) -> None:
 
 def take_over(frame: Frame, crew: Any) -> None:
     """*crew* is what was restored for *frame*'s kickoff: its run goes on. Raises the stop that it had ended by."""
-    frame.restoring, frame.crew = False, crew
+    frame.restoring, frame.crew, frame.owner = False, crew, named(crew, frame.run.owner)
     saved = _saved.get(str(crew.id))
     if saved is None or saved["mode"] != frame.run.policy.mode:
         return

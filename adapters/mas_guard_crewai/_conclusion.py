@@ -11,13 +11,20 @@ from mas_guard_crewai._structure import is_hierarchical, named, role_of
 
 def take_control(run: Run, *, is_answer: bool) -> None:
     """The owner asks its model and the run was stopped: this call is its concluding turn."""
+    stop, step = run.stop, current_step.get()
+    if stop is not None and step is not None and may_take_control(run, is_answer=is_answer):
+        if stop.begin_conclusion():
+            step.concluding = True
+
+
+def may_take_control(run: Run, *, is_answer: bool) -> bool:
+    """True where the run was stopped and its owner is at work, in its own task and nobody else's."""
     stop, step, frame = run.stop, current_step.get(), current_frame.get()
     if stop is None or step is None or run.policy.mode != "enforce" or not is_answer:
-        return
+        return False
     if step.agent != run.owner or step.outer is not None or (frame is not None and not frame.root):
-        return
-    if stop.begin_conclusion():
-        step.concluding = True
+        return False
+    return stop.action == "owner" and stop.phase == "latched"
 
 
 def conclude(frame: Frame) -> None:

@@ -9,20 +9,31 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from mas_guard.adapter import GuardStopped, Run, Scope, current_run, current_step, ended_within, last_outcome, results
+from mas_guard.adapter import (
+    GuardStopped,
+    Run,
+    Scope,
+    current_run,
+    current_step,
+    ended_within,
+    inner_app_scope,
+    last_outcome,
+    results,
+)
 from mas_guard_crewai._boundary import drive_run, drive_run_async, open_for
 from mas_guard_crewai._checkpoint import is_restored, save, take_over
 from mas_guard_crewai._conclusion import conclude, concluded_output, partial_output
 from mas_guard_crewai._flow import flow_around
 from mas_guard_crewai._frame import Frame, current_frame
 from mas_guard_crewai._signals import CrewStopped
-from mas_guard_crewai._structure import agents_of, default_owner, is_hierarchical, role_of
+from mas_guard_crewai._structure import agents_of, default_owner, is_hierarchical, named, role_of
 
 if TYPE_CHECKING:
     from mas_guard_crewai._adapter import CrewAIAdapter, Mark
 
 Make = Callable[..., Any]
 
+_begun: ContextVar[list[Run] | None] = ContextVar("mas_guard_crewai_begun", default=None)
 _items: ContextVar[list[GuardStopped] | None] = ContextVar("mas_guard_crewai_items", default=None)
 
 
@@ -38,7 +49,7 @@ def make_kickoff(adapter: CrewAIAdapter, original: Make) -> Make:
             return start()  # it comes back here in a thread of its own, as the stream is read
         outer = current_run.get()
         if outer is not None and flow_around(outer) is None:
-            with _joined(outer, self):
+            with _joined(adapter, outer, self):
                 return start()
         opened = _opened(adapter, self, outer)
         if opened is None:
@@ -69,7 +80,7 @@ def make_akickoff(adapter: CrewAIAdapter, original: Make) -> Make:
             return await start()
         outer = current_run.get()
         if outer is not None and flow_around(outer) is None:
-            with _joined(outer, self):
+            with _joined(adapter, outer, self):
                 return await start()
         opened = _opened(adapter, self, outer)
         if opened is None:
@@ -94,12 +105,20 @@ def make_kickoff_async(original: Make) -> Make:
 
     @functools.wraps(original)
     async def kickoff_async(self: Any, *arguments: Any, **keywords: Any) -> Any:
+        begun: list[Run] = []
+        token = _begun.set(begun)
         try:
             given = await original(self, *arguments, **keywords)
         except GuardStopped as stop:
             if stop.outcome is not None:
                 last_outcome.set(stop.outcome)
             raise
+        except asyncio.CancelledError:
+            for run in begun:  # its thread cannot be cancelled; what it still asks for is refused
+                run.latch(GuardStopped("Whoever waited for this crew has gone.", rule="cancelled")).abort("client gone")
+            raise
+        finally:
+            _begun.reset(token)
         try:
             last_outcome.set(results.find(given))
         except LookupError:
@@ -160,31 +179,43 @@ def _opened(adapter: CrewAIAdapter, crew: Any, outer: Run | None) -> tuple[Run, 
     owner = default_owner(crew)
     if not run.owner and owner:
         run.set_owner(owner)
-    roles = {role_of(agent) for agent in agents_of(crew)}
     managed = is_hierarchical(crew)
-    run.owner_has_model = lambda: managed or run.owner in roles
-    run.other_agents = lambda: managed or any(role != run.owner for role in (*roles, *run.agents))
-    return run, mark, Frame(run, crew, root=True)
+    run.owner_has_model = lambda: managed or named(crew, run.owner) is not None
+    run.other_agents = lambda: (
+        managed or any(name != run.owner for name in (*map(role_of, agents_of(crew)), *run.agents))
+    )
+    if (begun := _begun.get()) is not None:
+        begun.append(run)
+    frame = Frame(run, crew, root=True)
+    frame.owner = named(crew, run.owner)
+    return run, mark, frame
 
 
 @contextmanager
-def _joined(run: Run, crew: Any) -> Iterator[None]:
-    """A crew inside of another app's run is part of that run."""
+def _joined(adapter: CrewAIAdapter, run: Run, crew: Any) -> Iterator[None]:
+    """A crew inside of another app's run is part of that run, with what narrower budget it was wrapped with."""
     around = current_frame.get()
     if around is not None and around.restoring:
         take_over(around, crew)
         yield
         return
     run.signals.add(CrewStopped)
-    token = current_frame.set(Frame(run, crew, root=False))
+    mark, step = adapter.marks.get(crew), current_step.get()
+    inner = inner_app_scope(run, step, str(crew.name or "crew"), mark.policy) if mark is not None else None
+    token, step_token = current_frame.set(Frame(run, crew, root=False)), current_step.set(inner or step)
     try:
-        yield
+        try:
+            yield
+        finally:
+            if inner is not None and inner.stopped is not None and run.policy.mode == "enforce":
+                raise run.raised(inner.stopped)  # what CrewAI makes of it is no result
         if run.stop is not None and run.stop.phase == "latched" and run.policy.mode == "enforce":
             raise run.raised()  # the outermost boundary answers it
     except Exception as error:
         ended_within(error)
         raise
     finally:
+        current_step.reset(step_token)
         current_frame.reset(token)
 
 
@@ -236,6 +267,8 @@ def _must_conclude(frame: Frame) -> bool:
 def _result(frame: Frame, given: Any) -> Any:
     stop = frame.run.stop
     if stop is None or frame.run.policy.mode != "enforce":
+        if given is not None and frame.ends_without_result():
+            given.raw, given.pydantic, given.json_dict = frame.crew.tasks[-1].output.raw, None, None
         return given
     if stop.action == "owner" and stop.phase == "concluded":
         return given if given is not None and given.raw == stop.result else concluded_output(frame)

@@ -7,12 +7,23 @@ of its crews.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mas_guard.adapter import CallOutcome, Handoff, Run, Step, StepScope, current_run, guard_handoff, guard_step_async
+from mas_guard.adapter import (
+    CallOutcome,
+    GuardStopped,
+    Handoff,
+    Run,
+    Step,
+    StepScope,
+    current_run,
+    guard_handoff,
+    guard_step_async,
+)
 from mas_guard.config import Budget
 from mas_guard_crewai._boundary import drive_run, drive_run_async, on_event_loop, open_for
 from mas_guard_crewai._frame import current_activation
@@ -34,8 +45,7 @@ class FlowFrame:
     flow: Any
     run: Run
     mark: Mark
-    last: str = ""
-    visited: set[str] = field(default_factory=set)
+    last: str = ""  # the method that acted as an agent last
 
 
 current_flow: ContextVar[FlowFrame | None] = ContextVar("mas_guard_crewai_flow", default=None)
@@ -59,7 +69,12 @@ def make_kickoff(adapter: CrewAIAdapter, original: Make, *, resumes: bool = Fals
         if frame is None:
             return start()
         scope = ((current_flow, frame),)
-        return drive_run(adapter, frame.run, frame.mark, lambda: _looked_at(frame, start()), scope=scope)
+
+        def send() -> Any:
+            with _ended_by_a_crew(frame.run):
+                return _looked_at(frame, start())
+
+        return drive_run(adapter, frame.run, frame.mark, send, scope=scope)
 
     return kickoff
 
@@ -77,7 +92,8 @@ def make_kickoff_async(adapter: CrewAIAdapter, original: Make, *, resumes: bool 
             return await start()
 
         async def send() -> Any:
-            return _looked_at(frame, await start())
+            with _ended_by_a_crew(frame.run):
+                return _looked_at(frame, await start())
 
         return await drive_run_async(adapter, frame.run, frame.mark, send, scope=((current_flow, frame),))
 
@@ -85,7 +101,7 @@ def make_kickoff_async(adapter: CrewAIAdapter, original: Make, *, resumes: bool 
 
 
 def make_execute_method(original: Make) -> Make:
-    """Wrap `Flow._execute_method`: one step; coming back to a method that has worked before is a hop."""
+    """Wrap `Flow._execute_method`: one step; coming back to one that has acted as an agent before is a hop."""
 
     @functools.wraps(original)
     async def _execute_method(self: Any, method_name: Any, *arguments: Any, **keywords: Any) -> Any:
@@ -93,24 +109,26 @@ def make_execute_method(original: Make) -> Make:
         if run is None or frame is None or frame.flow is not self or frame.run is not run:
             return await original(self, method_name, *arguments, **keywords)
         name = str(method_name)
-        last, frame.last = frame.last, name
-        if last and last != name:
-            again = name in frame.visited and name in run.agents and last in run.agents
-            guard_handoff(run, Handoff(last, (name,), "transfer" if again else "sequence", carries=False))
+        if frame.last and frame.last != name and name in run.agents:
+            guard_handoff(run, Handoff(frame.last, (name,), carries=False))
             if run.stop is not None and run.policy.mode == "enforce":
                 raise run.raised()
-        frame.visited.add(name)
         scope = StepScope(run, name)
         timeout = run.policy.agent_step_timeout(name) if run.policy.agents else run.policy.step_timeout
         if timeout is not None:
             scope.start_clock(timeout)
-        return await guard_step_async(
-            run,
-            Step(name, scope.identity),
-            scope,
-            lambda: original(self, method_name, *arguments, **keywords),
-            lambda _: CallOutcome(),
-        )
+        try:
+            return await guard_step_async(
+                run,
+                Step(name, scope.identity),
+                scope,
+                lambda: original(self, method_name, *arguments, **keywords),
+                lambda _: CallOutcome(),
+            )
+        finally:
+            if name in run.agents:  # it asked a model, or had an agent or a crew do so; other methods are code
+                frame.last = name
+                run.visit(name)
 
     return _execute_method
 
@@ -140,6 +158,18 @@ def _own_limits(policy: Any) -> Any:
         for unit in UNITS
     }
     return replace(policy, budget=Budget(**kept))
+
+
+@contextmanager
+def _ended_by_a_crew(run: Run) -> Iterator[None]:
+    """A crew's stop that comes out of the flow's methods is what ended the flow."""
+    try:
+        yield
+    except GuardStopped as stop:
+        if run.stop is None and run.policy.mode == "enforce":
+            run.latch(stop).abort("a crew of it was stopped")
+            run.engine.record_stop(run)
+        raise
 
 
 def _looked_at(frame: FlowFrame, given: Any) -> Any:

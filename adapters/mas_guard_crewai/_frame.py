@@ -44,6 +44,7 @@ class Frame:
         outputs: What its tasks gave, in the order in which they ended.
         errors: What tasks raised that were isolated.
         restoring: True until the crew that a checkpoint holds is there.
+        owner: The agent that owns the run, where it is one of the crew's.
     """
 
     def __init__(self, run: Run, crew: Any, *, root: bool) -> None:
@@ -53,6 +54,8 @@ class Frame:
         self.outputs: list[Any] = []
         self.errors: list[Exception] = []
         self.restoring = False
+        self.owner: Any = None
+        self._stand_ins: list[Any] = []
         self._last = ""
         self._failed: dict[int, str] = {}
         self._scopes: dict[int, StepScope] = {}
@@ -66,6 +69,8 @@ class Frame:
 
     def held_back(self, task: Any, role: str) -> str:
         """Why *task* may not begin; empty where it may. Raises where the run is over for the outer ones to answer."""
+        if self.owner is not None and role_of(self.owner) != self.run.owner:
+            self.run.rename_owner(role_of(self.owner))  # its placeholders were filled in when the kickoff began
         stop = self.run.stop
         if stop is not None and self.run.policy.mode == "enforce":
             if not self.root or stop.action not in ("owner", "partial"):
@@ -78,6 +83,15 @@ class Frame:
             if failed:
                 return f"it needs what failed: {'; '.join(failed)}"
         return ""
+
+    def sources_of(self, task: Any) -> frozenset[str] | None:
+        """The roles whose outputs *task* is given as its context; `None` for a task that is none of the crew's own."""
+        tasks = self.crew.tasks
+        at = next((at for at, one in enumerate(tasks) if one is task), None)
+        if at is None:
+            return None
+        given = task.context if isinstance(task.context, list) else tasks[:at] if task.context else ()
+        return frozenset(role_of(one.agent) for one in given if one.agent is not None)
 
     def comes_to(self, role: str) -> None:
         """Control moves on along the order of the tasks, which cannot repeat."""
@@ -126,22 +140,31 @@ class Frame:
 
     def failed(self, task: Any, role: str, error: Exception) -> Any:
         """*task* raised *error*: what does not depend on it goes on."""
-        if not self.isolates:
+        if self.run.policy.envelopes == "off":
             raise error
+        latest = self.run.envelopes.latest.get(role)
+        own = latest is not None and latest.scope is self._scopes.get(id(task))
+        known = latest.envelope.reason if latest is not None and own and latest.envelope.status == "failed" else ""
+        reason = known or f"its task ended in {type(error).__name__}"
+        self._fails(task, role, Finding("exception", "failed", reason, proven=True))
+        if not self.isolates:
+            raise error  # the outcome names the task all the same
         self.errors.append(error)
-        self._fails(
-            task, role, Finding("exception", "failed", f"its task ended in {type(error).__name__}", proven=True)
-        )
         return self._output_of(task, role)
 
     def state(self) -> list[Any]:
         """What there is so far, for the outcome of a run that was stopped."""
         return list(self.outputs)
 
+    def ends_without_result(self) -> bool:
+        """True where the last task was held back or failed: CrewAI would give an earlier task's text for its own."""
+        last = self.crew.tasks[-1] if self.crew.tasks else None
+        return last is not None and any(last.output is output for output in self._stand_ins)
+
     def let_go(self) -> None:
         """The kickoff is over: keep no object of the app."""
-        self.outputs = []
-        self.crew = None
+        self.outputs, self._stand_ins = [], []
+        self.crew = self.owner = None
 
     def _is_owners_last(self, task: Any, role: str) -> bool:
         if role != self.run.owner:
@@ -167,6 +190,7 @@ class Frame:
             agent=role,
         )
         task.output = output
+        self._stand_ins.append(output)
         return output
 
 

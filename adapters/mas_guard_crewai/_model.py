@@ -26,7 +26,7 @@ from mas_guard.adapter import (
     repair_request,
 )
 from mas_guard_crewai import _translate
-from mas_guard_crewai._conclusion import take_control
+from mas_guard_crewai._conclusion import may_take_control, take_control
 from mas_guard_crewai._frame import current_activation
 from mas_guard_crewai._sent import Sent, current_sent, show_rest
 
@@ -42,7 +42,8 @@ def make_call(original: Make) -> Make:
         run = _run_of(self)
         if run is None:
             return original(self, messages, *arguments, **keywords)
-        sent = _begin(run, self, messages, _given(arguments, keywords))
+        given = _given(arguments, keywords)
+        sent = _begin(run, self, messages, given)
 
         def send() -> Any:
             tokens = _leave(sent)
@@ -59,8 +60,16 @@ def make_call(original: Make) -> Make:
             activation.call_failed = False
         try:
             reply = guard_call(run, sent.call, send, sent.outcome)
+            for _ in range(_retries_of_an_empty_reply(sent, reply)):
+                if reply:
+                    break
+                sent = _begin(run, self, messages, given)
+                reply = guard_call(run, sent.call, send, sent.outcome)
         except GuardStopped:
-            raise
+            if not may_take_control(run, is_answer=sent.is_answer):
+                raise
+            sent = _begin(run, self, messages, given)  # the owner's own call was refused: it concludes from here
+            reply = guard_call(run, sent.call, send, sent.outcome)
         except Exception as error:
             if activation is not None:
                 # An answer that its type refuses did come: no client below asks for another one.
@@ -68,7 +77,7 @@ def make_call(original: Make) -> Make:
             raise
         if activation is not None and (reply is None or reply == ""):
             activation.call_failed = True  # CrewAI raises over it outside of the call
-        if sent.call.asks_envelope and run.envelopes.may_repair(run, sent.call):
+        if reply and sent.call.asks_envelope and run.envelopes.may_repair(run, sent.call):
             _repair(run, self, sent, original)
         return reply
 
@@ -83,7 +92,8 @@ def make_acall(original: Make) -> Make:
         run = _run_of(self)
         if run is None:
             return await original(self, messages, *arguments, **keywords)
-        sent = _begin(run, self, messages, _given(arguments, keywords))
+        given = _given(arguments, keywords)
+        sent = _begin(run, self, messages, given)
 
         async def send() -> Any:
             tokens = _leave(sent)
@@ -100,8 +110,16 @@ def make_acall(original: Make) -> Make:
             activation.call_failed = False
         try:
             reply = await guard_call_async(run, sent.call, send, sent.outcome)
+            for _ in range(_retries_of_an_empty_reply(sent, reply)):
+                if reply:
+                    break
+                sent = _begin(run, self, messages, given)
+                reply = await guard_call_async(run, sent.call, send, sent.outcome)
         except GuardStopped:
-            raise
+            if not may_take_control(run, is_answer=sent.is_answer):
+                raise
+            sent = _begin(run, self, messages, given)  # the owner's own call was refused: it concludes from here
+            reply = await guard_call_async(run, sent.call, send, sent.outcome)
         except Exception as error:
             if activation is not None:
                 # An answer that its type refuses did come: no client below asks for another one.
@@ -109,11 +127,25 @@ def make_acall(original: Make) -> Make:
             raise
         if activation is not None and (reply is None or reply == ""):
             activation.call_failed = True  # CrewAI raises over it outside of the call
-        if sent.call.asks_envelope and run.envelopes.may_repair(run, sent.call):
+        if reply and sent.call.asks_envelope and run.envelopes.may_repair(run, sent.call):
             await _repair_async(run, self, sent, original)
         return reply
 
     return acall
+
+
+def _retries_of_an_empty_reply(sent: Sent, reply: Any) -> int:
+    """How often an agent's call that came back empty is sent again. CrewAI would run the whole task again."""
+    retries = sent.run.policy.retries
+    if (
+        reply
+        or sent.call.heard_refusal
+        or not sent.is_answer
+        or sent.call.concluding
+        or sent.run.policy.mode != "enforce"
+    ):
+        return 0
+    return 0 if retries.per_task is None else retries.per_call or 0
 
 
 def _run_of(llm: Any) -> Run | None:

@@ -121,6 +121,8 @@ def make_started(original: Make) -> Make:
     @functools.wraps(original)
     def _emit_call_started_event(self: Any, messages: Any, *arguments: Any, **keywords: Any) -> Any:
         sent = current_sent.get()
+        if sent is not None and sent.call.optional:
+            return None  # neither request nor reply is the app's
         return original(self, messages if sent is None else sent.messages, *arguments, **keywords)
 
     return _emit_call_started_event
@@ -135,6 +137,8 @@ def make_completed(original: Make) -> Make:
         if sent is None:
             return original(self, response, *arguments, **keywords)
         sent.finish_reason = str(keywords.get("finish_reason") or sent.finish_reason)
+        if sent.call.optional:
+            return None
         if sent.call.asks_envelope and isinstance(response, str):
             response = read_trailer(response).text
         if sent.call.notes and keywords.get("messages"):
@@ -163,11 +167,15 @@ def make_chunk(original: Make) -> Make:
             return original(self, chunk, *arguments, **keywords)
         if sent.run.policy.mode == "enforce":
             check_time(sent.run, current_step.get(), concluding=sent.call.concluding)
+        if sent.call.optional:
+            return None
         if isinstance(chunk, str) and chunk and not keywords.get("tool_call"):
             sent.last_piece = (self, arguments, keywords)
             chunk = sent.may_pass(chunk)
             if not chunk:
                 return None
+        elif sent.last_piece is not None:
+            show_rest(sent)  # a tool call follows: what was held back before it is no envelope
         return original(self, chunk, *arguments, **keywords)
 
     return _emit_stream_chunk_event

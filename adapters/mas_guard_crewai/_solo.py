@@ -6,9 +6,10 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from mas_guard.adapter import Run, Step, current_run, guard_step, guard_step_async
+from mas_guard.adapter import Run, Step, current_run, current_step, guard_step, guard_step_async
 from mas_guard_crewai._agent import activated, read
 from mas_guard_crewai._boundary import drive_run, drive_run_async, on_event_loop, open_for
+from mas_guard_crewai._flow import flow_around
 from mas_guard_crewai._frame import current_activation
 from mas_guard_crewai._structure import role_of
 
@@ -73,6 +74,7 @@ def _opened(adapter: CrewAIAdapter, agent: Any) -> tuple[Run, Mark] | None:
 def _inside(run: Run, agent: Any, start: Callable[[], Any]) -> Any:
     if _goes_on(agent):
         return start()
+    _method_acts(run)
     with activated(run, agent, None) as scope:
         return guard_step(run, Step(scope.agent, scope.identity), scope, start, read)
 
@@ -80,8 +82,16 @@ def _inside(run: Run, agent: Any, start: Callable[[], Any]) -> Any:
 async def _inside_async(run: Run, agent: Any, start: Callable[[], Any]) -> Any:
     if _goes_on(agent):
         return await start()
+    _method_acts(run)
     with activated(run, agent, None) as scope:
         return await guard_step_async(run, Step(scope.agent, scope.identity), scope, start, read)
+
+
+def _method_acts(run: Run) -> None:
+    """A flow's method that has an agent work acts as one itself."""
+    step = current_step.get()
+    if step is not None and flow_around(run) is not None:
+        run.agents.add(step.agent)
 
 
 def _goes_on(agent: Any) -> bool:

@@ -50,15 +50,23 @@ def default_owner(crew: Any) -> str:
 
 
 def named(app: Any, role: str) -> Any:
-    """The agent of *app* with that role; `None` for none."""
-    return next((agent for agent in agents_of(app) if role_of(agent) == role), None)
+    """The agent of *app* with that role, as it stands or with its placeholders (`{topic} Writer`); `None` for none."""
+    return next((agent for agent in agents_of(app) if role in names_of(agent)), None)
+
+
+def names_of(agent: Any) -> tuple[str, str]:
+    """An agent's role as it stands now, and as it was written."""
+    return role_of(agent), str(getattr(agent, "_original_role", None) or "").strip()
 
 
 def check_owner(app: Any, policy: Policy) -> None:
     """Refuse an owner that is no agent of a crew."""
     if not policy.owner or not is_crew(app):
         return
-    names = sorted({role_of(agent) for agent in agents_of(app)} | ({MANAGER} if is_hierarchical(app) else set()))
+    managed = is_hierarchical(app) and app.manager_agent is None  # CrewAI makes one at kickoff, under that name
+    if named(app, policy.owner) is not None:
+        return
+    names = sorted({role_of(agent) for agent in agents_of(app)} | ({MANAGER} if managed else set()))
     if policy.owner in names:
         return
     near = difflib.get_close_matches(policy.owner, names, n=1)

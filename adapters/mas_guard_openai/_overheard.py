@@ -10,7 +10,7 @@ from typing import Any
 from mas_guard.adapter import CallOutcome, LiveCall, ModelCall, OngoingCall
 from mas_guard_openai import _kinds
 from mas_guard_openai._kinds import Kind
-from mas_guard_openai._replies import usage_of
+from mas_guard_openai._replies import read_reply, usage_of
 from mas_guard_openai._sent import Sent
 
 
@@ -69,8 +69,12 @@ def overheard(live: LiveCall, kind: Kind | None, options: Any, host: str) -> Sen
         return None
 
 
-def note_usage(live: LiveCall | None, reply: Any) -> None:
-    """Keep what a whole reply says of its usage."""
+def note_usage(live: LiveCall | None, kind: Kind | None, reply: Any) -> None:
+    """Keep what a whole reply says of its usage, and of a refusal that the framework may not pass on."""
+    raw = getattr(reply, "http_response", None)
+    if raw is not None and kind is not None and live is not None and isinstance(live.call, ModelCall):
+        _note_raw(live.call, kind, raw)
+        return
     said = getattr(reply, "usage", None)
     if live is not None and said is not None and isinstance(live.call, ModelCall):
         call = live.call
@@ -78,6 +82,18 @@ def note_usage(live: LiveCall | None, reply: Any) -> None:
         reason = _why_ended(reply)
         call.heard_cut = reason in ("length", "max_output_tokens")
         call.heard_refusal = reason == "content_filter"
+
+
+def _note_raw(call: ModelCall, kind: Kind, raw: Any) -> None:
+    """The same of a reply that the framework asked for as it came over the wire."""
+    if call.retries is None or not getattr(raw, "is_stream_consumed", True):
+        return  # only a framework that is told of retries drops refusals, and a stream is still to be read
+    try:
+        outcome, _ = read_reply(kind, raw.content)
+    except Exception:  # no reply of that kind: the framework will say so
+        return
+    call.usage_heard.append(lambda: outcome.usage)
+    call.heard_cut, call.heard_refusal = outcome.cut, outcome.refused
 
 
 def _why_ended(reply: Any) -> Any:

@@ -88,7 +88,7 @@ def make_async_request(original: Make) -> Make:
                 if asking is not None:
                     return await _ask_stream_async(asking, original, self, cast_to, keywords)
                 reply = await original(self, cast_to, options, **keywords)
-                note_usage(live, reply)
+                note_usage(live, kind, reply)
                 return reply
             except Exception as error:
                 _raise_stop(live, error)
@@ -124,7 +124,7 @@ def _attempt(
     sent = _asking(client, live, kind, options)
     if sent is None:
         reply = original(client, cast_to, options, **keywords)
-        note_usage(live, reply)
+        note_usage(live, kind, reply)
         return reply
     with sent.being_sent():
         try:

@@ -105,8 +105,10 @@ class SQLiteReviewStore(ReviewStore):
     def _create(self) -> None:
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            # Before SQLite does it: what is in there is for whoever runs the app.
-            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
+            # Before SQLite does it: what is in there is for whoever runs the app. Only where it is not there yet: to open and
+            # close a database beside SQLite drops the locks that this process holds on it.
+            if not self._path.is_file():
+                os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, 0o600))
         except OSError as error:
             raise self._fault(error) from error
         with self._connected() as connection:

@@ -6,6 +6,7 @@ Beside each crew stands what the model says to it: a function from `Request` to 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from crewai import LLM, Agent, Crew, Process, Task
@@ -29,6 +30,9 @@ ANSWERS = {
 CONCLUSION = "This is what is known so far; the rest could not be settled."
 DELEGATE = "delegate_work_to_coworker"
 AT_ONCE = {"retry-after-ms": "1"}  # the client waits half a second where the provider does not say how long
+
+NOTE = "[mas-guard]"
+ENVELOPE = '\n<<envelope {"status": "success", "confidence": 0.9, "reason": "all sources agree"}>>'
 
 Script = Callable[[Request], Reply]
 
@@ -88,6 +92,31 @@ def role_of(request: Request) -> str:
     return request.system.removeprefix("You are ").partition(".")[0] if request.system.startswith("You are ") else ""
 
 
+def own_messages(request: Request) -> list[dict[str, Any]]:
+    """What the app itself sends; a guard's notes come behind it."""
+    return [message for message in request.messages if not _is_note(message)]
+
+
+def notes_of(request: Request) -> str:
+    """What a guard adds for the model; empty where it adds nothing."""
+    return "\n".join(str(message["content"]) for message in request.messages if _is_note(message))
+
+
+def _is_note(message: Mapping[str, Any]) -> bool:
+    return message["role"] == "user" and str(message["content"]).startswith(NOTE)
+
+
+def giving(script: Script, line: str = ENVELOPE) -> Script:
+    """The same model, which gives the envelope with a final answer wherever it is asked for one."""
+
+    def reply(request: Request) -> Reply:
+        said = script(request)
+        asked = "<<envelope" in notes_of(request) and bool(said.text) and "Action:" not in said.text
+        return replace(said, text=said.text + line) if asked else said
+
+    return reply
+
+
 def tools_of(request: Request) -> list[str]:
     """The tools that the model may call now."""
     return [] if request.body.get("tool_choice") == "none" else request.tool_names
@@ -139,9 +168,10 @@ def with_answers(answers: Mapping[str, Reply]) -> Script:
 
 def manage(request: Request) -> Reply:
     """A manager who delegates each task once and passes on what came back."""
-    if request.messages[-1]["role"] == "tool":
-        return text(str(request.last_text))
-    task = next(name for name, told in ASSIGNMENTS.items() if told in request.last_text)
+    last = own_messages(request)[-1]
+    if last["role"] == "tool":
+        return text(str(last["content"]))
+    task = next(name for name, told in ASSIGNMENTS.items() if told in last["content"])
     return call(DELEGATE, task=f"{task}: {ASSIGNMENTS[task]}", context="Tides.", coworker=task)
 
 
@@ -304,7 +334,7 @@ def charging_crew(url: str, charged: list[str], api: str = "chat", **options: An
 
 def charge_then(then: Reply) -> Script:
     """The model charges order 7, and says *then* once it is charged."""
-    return lambda request: then if request.messages[-1]["role"] == "tool" else call("charge", order="7")
+    return lambda request: then if own_messages(request)[-1]["role"] == "tool" else call("charge", order="7")
 
 
 def charge_for_ever(request: Request) -> Reply:

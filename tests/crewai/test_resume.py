@@ -22,7 +22,7 @@ def saving(url: str, folder: Path) -> Crew:
 
 def latest(folder: Path) -> CheckpointConfig:
     files = sorted(folder.rglob("*.json"), key=lambda path: path.stat().st_mtime_ns)
-    return CheckpointConfig(restore_from=str(files[-1]))
+    return CheckpointConfig(restore_from=str(files[-1]), location=str(folder))
 
 
 def test_a_stopped_crew_raises_the_same_stop_until_it_is_topped_up(tmp_path: Path) -> None:
