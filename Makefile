@@ -9,7 +9,7 @@ OLDEST_CREWAI := .environments/crewai-oldest
 export UV_PYTHON_DOWNLOADS := never
 export UV_NO_PROGRESS := 1
 
-.PHONY: demo test lint bench docs lock upstream-langgraph upstream-openai-agents upstream-crewai clean
+.PHONY: demo test lint bench docs lock upstream-langgraph upstream-openai-agents upstream-crewai torture clean
 
 # The main job, offline: an app without and with its seat belt.
 demo: .venv/.installed
@@ -35,6 +35,10 @@ lint: .venv/.installed
 bench: .venv/.installed $(CREWAI)/.installed
 	$(BIN)/python -m benchmarks
 	$(CREWAI)/bin/python -m benchmarks crewai_call
+
+# The ledgers' faults in full: killed workers and servers, cut connections, torn logs. `make test` runs a tenth of each.
+torture: .venv/.installed
+	MAS_GUARD_TORTURE=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests/ledger
 
 docs: .venv/.installed
 	$(BIN)/python docs/generate.py

@@ -1,0 +1,7 @@
+"""The ledger in one SQLite file, shared by the processes of one machine."""
+
+from __future__ import annotations
+
+from mas_guard.ledger.sqlite.ledger import SqliteLedger, sqlite_ledger
+
+__all__ = ["SqliteLedger", "sqlite_ledger"]
