@@ -6,7 +6,17 @@ import importlib
 import logging
 import sys
 
-MODULES = ("ledger", "ledger_sqlite", "ledger_redis", "superstep", "langchain_turn", "agents_turn", "long_runs", "envelopes", "import_time")
+MODULES = (
+    "ledger",
+    "ledger_sqlite",
+    "ledger_redis",
+    "superstep",
+    "langchain_turn",
+    "agents_turn",
+    "long_runs",
+    "envelopes",
+    "import_time",
+)
 
 
 def main() -> int:

@@ -48,15 +48,17 @@ class GuardStopped(GuardError):
         rule: The rule that ended it.
         outcome: The run's `Outcome`, set when the run's boundary is reached.
         run: The run, for `stop.run.top_up(...)`; `None` in another process.
+        results: What the items of a CrewAI `kickoff_for_each` gave, the stopped one's empty; `None` elsewhere.
     """
 
     rule: str = ""
     outcome: Any = None
     run: Any = None
+    results: Any = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A live run does not travel between processes; everything else does."""
-        fields = {name: value for name, value in self.__dict__.items() if name != "run"}
+        fields = {name: value for name, value in self.__dict__.items() if name not in ("run", "results")}
         return _rebuild, (plain_class(type(self)), str(self), fields)
 
 

@@ -302,5 +302,5 @@ def _given_or_raised(stops: list[GuardStopped], given: Any) -> Any:
     if not stops:
         return given
     stop = stops[0]
-    vars(stop)["results"] = given
+    stop.results = given
     raise stop

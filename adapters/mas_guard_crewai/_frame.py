@@ -23,15 +23,17 @@ class Activation:
         task: What it works on; `None` for an agent that was kicked off by itself.
         call_failed: True where the latest call of its model failed, or came back empty.
         retries: How often its task was run again for such a call.
+        used_tool: True once a tool has run in it.
     """
 
-    __slots__ = ("agent", "call_failed", "retries", "task")
+    __slots__ = ("agent", "call_failed", "retries", "task", "used_tool")
 
     def __init__(self, agent: Any, task: Any) -> None:
         self.agent = agent
         self.task = task
         self.call_failed = False
         self.retries = 0
+        self.used_tool = False
 
 
 class Frame:

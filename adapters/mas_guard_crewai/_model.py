@@ -27,7 +27,7 @@ from mas_guard.adapter import (
 )
 from mas_guard_crewai import _translate
 from mas_guard_crewai._conclusion import may_take_control, take_control
-from mas_guard_crewai._frame import current_activation
+from mas_guard_crewai._frame import Activation, current_activation
 from mas_guard_crewai._sent import Sent, current_sent, show_rest
 
 Make = Callable[..., Any]
@@ -72,8 +72,7 @@ def make_call(original: Make) -> Make:
             reply = guard_call(run, sent.call, send, sent.outcome)
         except Exception as error:
             if activation is not None:
-                # An answer that its type refuses did come: no client below asks for another one.
-                activation.call_failed = not isinstance(error, ValidationError)
+                activation.call_failed = _was_tried_again(self, activation, error)
             raise
         if activation is not None and (reply is None or reply == ""):
             activation.call_failed = True  # CrewAI raises over it outside of the call
@@ -122,8 +121,7 @@ def make_acall(original: Make) -> Make:
             reply = await guard_call_async(run, sent.call, send, sent.outcome)
         except Exception as error:
             if activation is not None:
-                # An answer that its type refuses did come: no client below asks for another one.
-                activation.call_failed = not isinstance(error, ValidationError)
+                activation.call_failed = _was_tried_again(self, activation, error)
             raise
         if activation is not None and (reply is None or reply == ""):
             activation.call_failed = True  # CrewAI raises over it outside of the call
@@ -146,6 +144,17 @@ def _retries_of_an_empty_reply(sent: Sent, reply: Any) -> int:
     ):
         return 0
     return 0 if retries.per_task is None else retries.per_call or 0
+
+
+def _was_tried_again(llm: Any, activation: Activation, error: Exception) -> bool:
+    """True where a failed call must not run its task again: a client has tried, or a tool's effect would happen twice.
+
+    An answer that its type refuses did come, and below a class of the app's own there may be no client that tries again.
+    """
+    if isinstance(error, ValidationError):
+        return False
+    kinds = (kind for kind in type(llm).__mro__ if kind.__name__ != "BaseLLM")
+    return activation.used_tool or any(kind.__module__.startswith("crewai.") for kind in kinds)
 
 
 def _run_of(llm: Any) -> Run | None:

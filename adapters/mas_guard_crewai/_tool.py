@@ -22,6 +22,7 @@ from mas_guard.adapter import (
     guard_call,
     guard_call_async,
 )
+from mas_guard_crewai._frame import current_activation
 from mas_guard_crewai._sent import current_sent
 from mas_guard_crewai._translate import reply_text
 
@@ -99,6 +100,8 @@ def _guarded(tool: Any, arguments: Mapping[str, Any], send: Callable[[], Any]) -
 
     def inside() -> Any:
         token, sent = in_tool.set(_name(tool)), current_sent.set(None)
+        if (activation := current_activation.get()) is not None:
+            activation.used_tool = True
         try:
             return send()
         finally:
@@ -119,6 +122,8 @@ async def _guarded_async(tool: Any, arguments: Mapping[str, Any], send: Callable
 
     async def inside() -> Any:
         token, sent = in_tool.set(_name(tool)), current_sent.set(None)
+        if (activation := current_activation.get()) is not None:
+            activation.used_tool = True
         try:
             return await send()
         finally:

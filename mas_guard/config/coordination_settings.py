@@ -29,8 +29,8 @@ COORDINATION_SETTINGS: tuple[Setting, ...] = (
         "RETRIES__PER_CALL",
         "integer",
         "2",
-        "How often one model call of a CrewAI agent may be sent again after it failed on the way (429, 5xx, cut lines). One "
-        "layer retries: the provider's client. Each counts as a model call.",
+        "How often one model call of a CrewAI agent may be sent again after it failed on the way (429, 5xx, cut lines) or came "
+        "back empty. One layer retries. Each counts as a model call.",
         "0",
         unit="retries",
         optional=True,
