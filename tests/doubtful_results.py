@@ -63,3 +63,21 @@ def judged() -> Iterator[list[tuple[Any, Any]]]:
 
     yield seen
     mas_guard.unregister(look)
+
+
+class RefundsNeedAPerson:
+    """A user's rule."""
+
+    @mas_guard.hookimpl
+    def mas_guard_before_call(self, call: Any, run: Any) -> mas_guard.Verdict | None:
+        if call.kind == "tool" and call.tool == "refund":
+            return mas_guard.Verdict("escalate", "refunds", "escalate", "A refund needs a person.")
+        return None
+
+
+@pytest.fixture
+def refunds_need_a_person() -> Iterator[None]:
+    plugin = RefundsNeedAPerson()
+    mas_guard.register(plugin)
+    yield
+    mas_guard.unregister(plugin)

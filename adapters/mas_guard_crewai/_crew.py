@@ -24,7 +24,7 @@ from mas_guard_crewai._boundary import drive_run, drive_run_async, open_for
 from mas_guard_crewai._checkpoint import is_restored, save, take_over
 from mas_guard_crewai._conclusion import conclude, concluded_output, partial_output
 from mas_guard_crewai._flow import flow_around
-from mas_guard_crewai._frame import Frame, current_frame
+from mas_guard_crewai._frame import Frame, current_activation, current_frame
 from mas_guard_crewai._signals import CrewStopped
 from mas_guard_crewai._structure import agents_of, default_owner, is_hierarchical, named, role_of
 
@@ -198,6 +198,9 @@ def _joined(adapter: CrewAIAdapter, run: Run, crew: Any) -> Iterator[None]:
     if around is not None and around.restoring:
         take_over(around, crew)
         yield
+        return
+    if around is not None and around.crew is crew and current_activation.get() is None:
+        yield  # the same kickoff, by a wrapper of ours that another library has kept in place
         return
     run.signals.add(CrewStopped)
     mark, step = adapter.marks.get(crew), current_step.get()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
+from traceback import clear_frames
 from typing import Any
 
 from crewai.llms import retry
@@ -52,6 +53,9 @@ def make_call(original: Make) -> Make:
                 if sent.last_piece is not None:
                     show_rest(sent)
                 return reply
+            except GuardStopped as stop:
+                clear_frames(stop.__traceback__)  # else the stop would hold the reply's connection open
+                raise
             finally:
                 _back(*tokens)
 
@@ -101,6 +105,9 @@ def make_acall(original: Make) -> Make:
                 if sent.last_piece is not None:
                     show_rest(sent)
                 return reply
+            except GuardStopped as stop:
+                clear_frames(stop.__traceback__)  # else the stop would hold the reply's connection open
+                raise
             finally:
                 _back(*tokens)
 

@@ -93,8 +93,10 @@ def test_a_model_that_does_not_answer_is_cut_at_the_deadline_and_no_retry_leaves
         assert server.wait_for_in_flight(0) and not never.is_set()  # the connections are closed, not waited for
         assert 1 <= server.count <= at_once
     assert isinstance(ending.error, mas_guard.DeadlineExceeded)
-    assert (ending.outcome.status, ending.outcome.rule, ending.held) == ("aborted", "deadline", [NOTHING])
-    assert ending.outcome.spent.tokens > 500  # charged as held: it may be billed
+    assert (ending.outcome.status, ending.outcome.rule) == ("aborted", "deadline")
+    assert at_once > 1 or ending.held == [NOTHING]
+    # Charged as held, since it may be billed. Of several at once one may end the run before another has been charged.
+    assert at_once > 1 or ending.outcome.spent.tokens > 500
 
 
 def test_a_stream_that_falls_silent_is_cut(guard: mas_guard.Guard, clock: Clock, never: threading.Event) -> None:

@@ -138,7 +138,7 @@ def two_tasks(chat: Any) -> Crew:
     return crew_of([Task(description=f"Step {at}.", expected_output="Done", agent=worker) for at in range(2)])
 
 
-def test_a_foreign_wrapper_on_top_is_left_alone_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_foreign_wrapper_on_top_is_left_alone_and_named() -> None:
     bare = Crew.kickoff
     mas_guard.instrument()
     ours = Crew.kickoff
@@ -146,12 +146,20 @@ def test_a_foreign_wrapper_on_top_is_left_alone_and_named(monkeypatch: pytest.Mo
     def theirs(self: Any, *arguments: Any, **keywords: Any) -> Any:
         return ours(self, *arguments, **keywords)
 
-    monkeypatch.setattr(Crew, "kickoff", theirs)
-    assert mas_guard.uninstrument() == ["crewai.crew:Crew.kickoff"]
-    assert Crew.kickoff is theirs
-    with ModelServer(report_script) as server:
-        assert one_task(server.url).kickoff().raw
-    monkeypatch.setattr(Crew, "kickoff", bare)
+    Crew.kickoff = theirs  # type: ignore[method-assign]
+    try:
+        assert mas_guard.uninstrument() == ["crewai.crew:Crew.kickoff"]
+        assert Crew.kickoff is theirs
+        with ModelServer(report_script) as server:
+            assert one_task(server.url).kickoff().raw
+        mas_guard.instrument()  # armed again, ours stands twice
+        with ModelServer(report_script) as server:
+            result = kickoff(report_crew(server.url))
+            assert server.count == 3
+        assert len(mas_guard.outcome(result).envelopes) == 3
+        mas_guard.uninstrument()
+    finally:
+        Crew.kickoff = bare  # type: ignore[method-assign]
 
 
 def test_mode_off_patches_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,9 @@ from mas_guard.testing import ModelServer, Reply, Request, call, text
 from tests.openai_agents.apps import model
 
 
-class RefundsNeedAPerson:
-    """A user's rule."""
-
-    @mas_guard.hookimpl
-    def mas_guard_before_call(self, call: Any, run: Any) -> mas_guard.Verdict | None:
-        if call.kind == "tool" and call.tool == "refund":
-            return mas_guard.Verdict("escalate", "refunds", "escalate", "A refund needs a person.")
-        return None
-
-
 @pytest.fixture(autouse=True)
-def rule() -> Iterator[None]:
-    plugin = RefundsNeedAPerson()
-    mas_guard.register(plugin)
-    yield
-    mas_guard.unregister(plugin)
+def rule(refunds_need_a_person: None) -> None:
+    """In every test here."""
 
 
 @pytest.fixture

@@ -124,9 +124,6 @@ KNOWN: dict[str, str] = {
         "on the oldest version its model answers the guardrail's retry with one step 26 times over, which is what the "
         "repetition rule ends at the sixth"
     ),
-    "tests/hooks/test_deny_reaches_the_caller.py::test_an_ordinary_model_failure_is_still_retried": (
-        "its model fails once and CrewAI runs the task again, which RETRIES__PER_TASK=0 leaves to the model's client"
-    ),
 }
 """Tests that differ when guarded, each with its reason."""
 
