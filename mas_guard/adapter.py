@@ -35,7 +35,7 @@ from mas_guard.errors import DeadlineExceeded, GuardStopped, UnsupportedVersion
 from mas_guard.hookspecs import hookimpl
 from mas_guard.patching import Patch, PatchSet, apply_all
 from mas_guard.prices import exact_counter, input_bound
-from mas_guard.types import Call, CallOutcome, Handoff, ModelCall, Said, Step, ToolCall, Usage
+from mas_guard.types import Call, CallOutcome, Handoff, ModelCall, Said, Step, ToolCall, Usage, sum_usage
 
 if TYPE_CHECKING:
     from mas_guard._guard import Guard
@@ -113,6 +113,7 @@ __all__ = [
     "unguarded",
     "step_flow",
     "stops_within",
+    "sum_usage",
     "usage_of_error",
     "was_cut_by_us",
 ]

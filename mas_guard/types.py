@@ -66,6 +66,17 @@ class Usage:
 UNKNOWN_USAGE = Usage()
 
 
+def sum_usage(usages: Sequence[Usage]) -> Usage:
+    """The usage of several requests together; unknown where one of them is, or where there is none."""
+    if not usages or not all(usage.known for usage in usages):
+        return UNKNOWN_USAGE
+    return Usage(
+        sum(usage.input_tokens or 0 for usage in usages),
+        sum(usage.output_tokens or 0 for usage in usages),
+        cached_tokens=sum(usage.cached_tokens for usage in usages),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """What a worker said of its answer.
@@ -144,14 +155,7 @@ class ModelCall:
             return None
         if len(heard) == 1:
             return heard[0]()
-        usages = [usage() for usage in heard]
-        if not all(usage.known for usage in usages):
-            return UNKNOWN_USAGE
-        return Usage(
-            sum(usage.input_tokens or 0 for usage in usages),
-            sum(usage.output_tokens or 0 for usage in usages),
-            cached_tokens=sum(usage.cached_tokens for usage in usages),
-        )
+        return sum_usage([usage() for usage in heard])
 
 
 @dataclass(slots=True)

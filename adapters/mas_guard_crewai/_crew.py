@@ -60,7 +60,7 @@ def make_kickoff(adapter: CrewAIAdapter, original: Make) -> Make:
             scope: Scope = ((current_frame, frame),)
             return drive_run(adapter, run, mark, functools.partial(_carried_out, frame, start), frame.state, scope)
         except GuardStopped as stop:
-            return _as_item(stop, run)
+            return _as_item(stop)
         finally:
             save(frame)
             frame.let_go()
@@ -92,7 +92,7 @@ def make_akickoff(adapter: CrewAIAdapter, original: Make) -> Make:
             carried_out = functools.partial(_carried_out_async, frame, start)
             return await drive_run_async(adapter, run, mark, carried_out, frame.state, scope)
         except GuardStopped as stop:
-            return _as_item(stop, run)
+            return _as_item(stop)
         finally:
             save(frame)
             frame.let_go()
@@ -290,7 +290,7 @@ def _each_by_itself() -> Iterator[list[GuardStopped]]:
         _items.reset(token)
 
 
-def _as_item(stop: GuardStopped, run: Run) -> Any:
+def _as_item(stop: GuardStopped) -> Any:
     """What stands in a list for a crew that was stopped; by itself the stop is raised."""
     stops = _items.get()
     if stops is None:

@@ -7,6 +7,7 @@ import threading
 from contextvars import ContextVar
 from typing import Any
 
+from mas_guard import Envelope
 from mas_guard.adapter import GuardStopped, Handoff, Run, StepScope, guard_handoff
 from mas_guard.envelopes import Finding
 from mas_guard_crewai._structure import role_of
@@ -114,10 +115,9 @@ class Frame:
 
     def done(self, task: Any, role: str, output: Any) -> Any:
         """*task* has given *output*."""
-        latest = self.run.envelopes.latest.get(role)
-        own = latest is not None and latest.scope is self._scopes.get(id(task))  # an agent may have several tasks
-        if self.isolates and latest is not None and own and latest.envelope.status == "failed":
-            self._failed[id(task)] = f"{name_of(task, role)} ({latest.envelope.reason or 'no reason given'})"
+        found = self._failure_of(task, role)
+        if self.isolates and found is not None:
+            self._failed[id(task)] = f"{name_of(task, role)} ({found.reason or 'no reason given'})"
         with self._lock:
             self.outputs.append(output)
         return output
@@ -144,10 +144,8 @@ class Frame:
         """*task* raised *error*: what does not depend on it goes on."""
         if self.run.policy.envelopes == "off":
             raise error
-        latest = self.run.envelopes.latest.get(role)
-        own = latest is not None and latest.scope is self._scopes.get(id(task))
-        known = latest.envelope.reason if latest is not None and own and latest.envelope.status == "failed" else ""
-        reason = known or f"its task ended in {type(error).__name__}"
+        found = self._failure_of(task, role)
+        reason = (found.reason if found is not None else "") or f"its task ended in {type(error).__name__}"
         self._fails(task, role, Finding("exception", "failed", reason, proven=True))
         if not self.isolates:
             raise error  # the outcome names the task all the same
@@ -173,6 +171,13 @@ class Frame:
             return False
         own = [one for one in self.crew.tasks if one.agent is None or role_of(one.agent) == role]
         return not own or own[-1] is task
+
+    def _failure_of(self, task: Any, role: str) -> Envelope | None:
+        """What the agent gave for this very task, where that failed: it may have several tasks."""
+        latest = self.run.envelopes.latest.get(role)
+        if latest is None or latest.scope is not self._scopes.get(id(task)) or latest.envelope.status != "failed":
+            return None
+        return latest.envelope
 
     def _fails(self, task: Any, role: str, finding: Finding) -> None:
         self._failed[id(task)] = f"{name_of(task, role)} ({finding.reason})"

@@ -64,9 +64,9 @@ def make_call(original: Make) -> Make:
             activation.call_failed = False
         try:
             reply = guard_call(run, sent.call, send, sent.outcome)
-            for _ in range(_retries_of_an_empty_reply(sent, reply)):
-                if reply:
-                    break
+            retries = 0
+            while retries < _retries_of_an_empty_reply(sent, reply):
+                retries += 1
                 sent = _begin(run, self, messages, given)
                 reply = guard_call(run, sent.call, send, sent.outcome)
         except GuardStopped:
@@ -116,9 +116,9 @@ def make_acall(original: Make) -> Make:
             activation.call_failed = False
         try:
             reply = await guard_call_async(run, sent.call, send, sent.outcome)
-            for _ in range(_retries_of_an_empty_reply(sent, reply)):
-                if reply:
-                    break
+            retries = 0
+            while retries < _retries_of_an_empty_reply(sent, reply):
+                retries += 1
                 sent = _begin(run, self, messages, given)
                 reply = await guard_call_async(run, sent.call, send, sent.outcome)
         except GuardStopped:

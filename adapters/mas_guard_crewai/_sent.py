@@ -22,6 +22,7 @@ from mas_guard.adapter import (
     check_time,
     current_step,
     read_trailer,
+    sum_usage,
 )
 from mas_guard_crewai import _translate
 
@@ -37,7 +38,6 @@ class Sent:
         call: The call, whose notes go with the messages.
         messages: What the app gave.
         is_answer: True where the reply may be an agent's own answer, and no analysis beside it.
-        shown: What of a stream may pass by now.
     """
 
     def __init__(self, run: Run, call: ModelCall, messages: Any, *, is_answer: bool) -> None:
@@ -86,17 +86,7 @@ class Sent:
 
     def outcome(self, reply: Any) -> CallOutcome:
         """How it ended."""
-        return _translate.outcome_of(reply, self.usage(), self.finish_reason, is_answer=self.is_answer)
-
-    def usage(self) -> Usage:
-        """All that its requests used; unknown where one of them did not say."""
-        if not self.usages or not all(usage.known for usage in self.usages):
-            return Usage()
-        return Usage(
-            sum(usage.input_tokens or 0 for usage in self.usages),
-            sum(usage.output_tokens or 0 for usage in self.usages),
-            cached_tokens=sum(usage.cached_tokens for usage in self.usages),
-        )
+        return _translate.outcome_of(reply, sum_usage(self.usages), self.finish_reason, is_answer=self.is_answer)
 
 
 def make_track(original: Make) -> Make:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
+from crewai.utilities.string_utils import sanitize_tool_name
+
 from mas_guard.adapter import (
     Answer,
     CallOutcome,
     GuardStopped,
-    Run,
     ToolCall,
     current_run,
     current_step,
@@ -94,12 +95,12 @@ def make_cache_read(original: Make) -> Make:
 
 
 def _guarded(tool: Any, arguments: Mapping[str, Any], send: Callable[[], Any]) -> Any:
-    active = current_run.get()
-    if active is None or (in_tool.get() is not None and _same(tool)):
+    active, name = current_run.get(), _name(tool)
+    if active is None or in_tool.get() == name:  # one way of calling it has gone on to another
         return send()
 
     def inside() -> Any:
-        token, sent = in_tool.set(_name(tool)), current_sent.set(None)
+        token, sent = in_tool.set(name), current_sent.set(None)
         if (activation := current_activation.get()) is not None:
             activation.used_tool = True
         try:
@@ -109,19 +110,19 @@ def _guarded(tool: Any, arguments: Mapping[str, Any], send: Callable[[], Any]) -
             in_tool.reset(token)
 
     try:
-        result = guard_call(active, _call(active, tool, arguments), inside, _read)
+        result = guard_call(active, _call(tool, name, arguments), inside, _read)
     except GuardStopped as stop:
         return f"failed: {stop.rule}: {ENDED}"
     return result.text if isinstance(result, Answer) else result
 
 
 async def _guarded_async(tool: Any, arguments: Mapping[str, Any], send: Callable[[], Any]) -> Any:
-    active = current_run.get()
-    if active is None or (in_tool.get() is not None and _same(tool)):
+    active, name = current_run.get(), _name(tool)
+    if active is None or in_tool.get() == name:  # one way of calling it has gone on to another
         return await send()
 
     async def inside() -> Any:
-        token, sent = in_tool.set(_name(tool)), current_sent.set(None)
+        token, sent = in_tool.set(name), current_sent.set(None)
         if (activation := current_activation.get()) is not None:
             activation.used_tool = True
         try:
@@ -131,20 +132,15 @@ async def _guarded_async(tool: Any, arguments: Mapping[str, Any], send: Callable
             in_tool.reset(token)
 
     try:
-        result = await guard_call_async(active, _call(active, tool, arguments), inside, _read)
+        result = await guard_call_async(active, _call(tool, name, arguments), inside, _read)
     except GuardStopped as stop:
         return f"failed: {stop.rule}: {ENDED}"
     return result.text if isinstance(result, Answer) else result
 
 
-def _same(tool: Any) -> bool:
-    """True where one way of calling a tool has gone on to another way of calling the same one."""
-    return bool(in_tool.get() == _name(tool))
-
-
-def _call(active: Run, tool: Any, arguments: Mapping[str, Any]) -> ToolCall:
+def _call(tool: Any, name: str, arguments: Mapping[str, Any]) -> ToolCall:
     step = current_step.get()
-    return ToolCall(_name(tool), arguments, step.agent if step is not None else "", is_handoff=_delegates(tool))
+    return ToolCall(name, arguments, step.agent if step is not None else "", is_handoff=_delegates(tool))
 
 
 def _delegates(tool: Any) -> bool:
@@ -153,8 +149,6 @@ def _delegates(tool: Any) -> bool:
 
 
 def _name(tool: Any) -> str:
-    from crewai.utilities.string_utils import sanitize_tool_name
-
     return str(sanitize_tool_name(str(tool.name)))
 
 

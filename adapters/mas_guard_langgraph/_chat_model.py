@@ -28,6 +28,7 @@ from mas_guard.adapter import (
     guard_stream_async,
     live_call,
     outside_run,
+    sum_usage,
 )
 from mas_guard_langgraph import _repair, _translate
 from mas_guard_langgraph._first_line import Token, held_back
@@ -236,7 +237,7 @@ class _Chunks:
 def _add(first: Any, second: Any) -> Any:
     if first is None or not first.known:
         return second
-    return _translate.sum_usage([first, second]) if second.known else first
+    return sum_usage([first, second]) if second.known else first
 
 
 def _inside(model: Any, call: ModelCall, stream: Iterator[Any]) -> Iterator[Any]:

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from mas_guard.adapter import CallOutcome, ModelCall, Usage, exact_counter, input_bound
+from mas_guard.adapter import CallOutcome, ModelCall, Usage, exact_counter, input_bound, sum_usage
 from mas_guard.prices import PER_MEDIA, PER_MESSAGE
 
 CAP_KEYS = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict", "max_tokens_to_sample")
@@ -220,15 +220,4 @@ def was_cut(metadata: Any) -> bool:
     incomplete = metadata.get("incomplete_details") or {}
     return str(reason).lower() in ("length", "max_tokens") or (
         isinstance(incomplete, dict) and incomplete.get("reason") == "max_output_tokens"
-    )
-
-
-def sum_usage(usages: list[Usage]) -> Usage:
-    """The usage of several replies together; unknown where one of them is."""
-    if not usages or not all(usage.known for usage in usages):
-        return Usage()
-    return Usage(
-        sum(usage.input_tokens or 0 for usage in usages),
-        sum(usage.output_tokens or 0 for usage in usages),
-        cached_tokens=sum(usage.cached_tokens for usage in usages),
     )
