@@ -70,6 +70,7 @@ class Balance:
         held: What live holds keep.
         crashed: The part of `settled` charged in full for sent calls whose lease ended without a word.
         breaches: The most recent breaches, oldest first, at most `REMEMBERED_BREACHES`.
+        halted: True where `halt` refuses further holds.
     """
 
     limits: Limits
@@ -77,6 +78,7 @@ class Balance:
     held: Amounts
     crashed: Amounts
     breaches: tuple[Breach, ...]
+    halted: bool = False
 
 
 class Ask:
@@ -93,10 +95,11 @@ class Ask:
         keep: Withheld from `accounts[0]` alone (the owner's share): its limit counts as `limit - keep`.
         lease: Seconds until an undispatched hold comes back.
         inside: Ids of the enclosing calls' holds, which cannot end before this call does.
+        passes_halt: True for the one call that a halted account lets through: the owner's concluding turn.
     """
 
     __slots__ = (
-        "accounts", "base", "hold_id", "inside", "keep", "lease", "least_output", "output", "per_output",
+        "accounts", "base", "hold_id", "inside", "keep", "lease", "least_output", "output", "passes_halt", "per_output",
     )  # fmt: skip
 
     def __init__(
@@ -110,6 +113,7 @@ class Ask:
         keep: Amounts = ZERO,
         lease: float = UNDISPATCHED_LEASE,
         inside: frozenset[str] = frozenset(),
+        passes_halt: bool = False,
     ) -> None:
         """Keep the fields; `least_output` left out means that the output is not elastic."""
         self.hold_id = hold_id
@@ -121,6 +125,7 @@ class Ask:
         self.keep = keep
         self.lease = lease
         self.inside = inside
+        self.passes_halt = passes_halt
 
 
 class Grant:
@@ -167,9 +172,10 @@ class Refusal:
         can_wait: True where waiting may end in a grant, because live holds can give back what is missing.
             False where nothing that may come back would change the answer: take what fits, or stop.
         ahead: Others waiting for this unit at this level, who come first; a refusal may have no other reason.
+        halted: True where the level is halted: whatever is left there is not given out.
     """
 
-    __slots__ = ("account", "ahead", "asked", "can_wait", "held", "limit", "settled", "unit")
+    __slots__ = ("account", "ahead", "asked", "can_wait", "halted", "held", "limit", "settled", "unit")
 
     def __init__(
         self,
@@ -181,6 +187,7 @@ class Refusal:
         asked: int,
         can_wait: bool,
         ahead: int = 0,
+        halted: bool = False,
     ) -> None:
         self.account = account
         self.unit = unit
@@ -190,6 +197,7 @@ class Refusal:
         self.asked = asked
         self.can_wait = can_wait
         self.ahead = ahead
+        self.halted = halted
 
     def __repr__(self) -> str:
         return (
@@ -237,12 +245,36 @@ class Ledger(ABC):
     """
 
     @abstractmethod
-    def open(self, scope: str, limits: Limits) -> Account:
-        """Return the account named *scope*, made where there is none; what it has spent stays, limits are set."""
+    def open(
+        self, scope: str, limits: Limits, *, keep_limits: bool = False, root: str = "", origin: str = ""
+    ) -> Account:
+        """Return the account named *scope*, made where there is none; what it has spent stays, limits are set.
+
+        Args:
+            scope: The account's name.
+            limits: Its limits.
+            keep_limits: Leave the limits of an account that there is already, as one who joins a run does.
+            root: Accounts that pay for one call together must have the same root where a store lies on several servers;
+                by default the second part of the scope. Without a meaning elsewhere.
+            origin: What `origin` answered where the account was opened first: the store's error is raised where the
+                account or its store was lost since, so that nothing is granted anew. Empty asks nothing.
+        """
+
+    @abstractmethod
+    def origin(self, account: Account) -> str:
+        """What another process hands to `open`, to be sure that it joins *account* and not an emptied store."""
 
     @abstractmethod
     def set_limits(self, account: Account, limits: Limits) -> None:
         """Set new limits, as a top-up does, and serve those who wait. Raises `ValueError` on a closed account."""
+
+    @abstractmethod
+    def halt(self, account: Account, halted: bool = True) -> None:
+        """Refuse every further hold on *account*, in every process; with False let them be taken again.
+
+        Live holds go on to their end. Those who wait there get a refusal, and so does every ask but one with
+        `passes_halt`, whatever is left. Charges and settles are booked as ever. Raises `ValueError` on a closed account.
+        """
 
     @abstractmethod
     def charge(self, accounts: tuple[Account, ...], amounts: Amounts, charge_id: str) -> None:
