@@ -70,18 +70,21 @@ class MemoryAccount(Account):
         ended: The ids of the last holds that ended and had this as first account, oldest first.
         charges: The last charge ids, oldest first.
         queue: Those who wait here; `None` while nobody does. A closed level has one for good, an empty one,
-            so that one test keeps both off the fast path.
+            so that one test keeps both off the fast path; so has a halted one.
         closed: True for good after `close`.
+        halted: True where no further holds are taken.
+        birth: Tells it from another account of that name.
     """
 
     __slots__ = (
-        "breaches", "charges", "closed", "crashed", "ended", "limit", "limits", "queue", "room_model_calls",
-        "room_nano_usd", "room_tokens", "room_tool_calls", "sent_model_calls", "sent_tool_calls",
+        "birth", "breaches", "charges", "closed", "crashed", "ended", "halted", "limit", "limits", "queue",
+        "room_model_calls", "room_nano_usd", "room_tokens", "room_tool_calls", "sent_model_calls", "sent_tool_calls",
         "settled_model_calls", "settled_nano_usd", "settled_tokens", "settled_tool_calls", "stuck",
     )  # fmt: skip
 
-    def __init__(self, scope: str, limits: Limits) -> None:
+    def __init__(self, scope: str, limits: Limits, birth: int = 0) -> None:
         super().__init__(scope)
+        self.birth = birth
         self.limit: Four = (0, 0, 0, 0)
         self.limits = limits
         self.room_tokens = self.room_model_calls = self.room_tool_calls = self.room_nano_usd = 0
@@ -94,7 +97,7 @@ class MemoryAccount(Account):
         self.ended: deque[str] = deque()
         self.charges: dict[str, None] = {}
         self.queue: Queue | None = None
-        self.closed = False
+        self.closed = self.halted = False
         self.set_limits(limits)
 
     def set_limits(self, limits: Limits) -> None:
@@ -171,4 +174,4 @@ class MemoryAccount(Account):
     def balance(self) -> Balance:
         """The figures as others see them."""
         settled, held = Amounts(*self.settled()), Amounts(*self.held())
-        return Balance(self.limits, settled, held, Amounts(*self.crashed), tuple(self.breaches))
+        return Balance(self.limits, settled, held, Amounts(*self.crashed), tuple(self.breaches), self.halted)

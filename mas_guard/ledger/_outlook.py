@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from mas_guard.ledger._account import Four, Hold, MemoryAccount
+from mas_guard.ledger._account import NO_LIMIT, Four, Hold, MemoryAccount
 from mas_guard.ledger.base import Ask, Refusal
 from mas_guard.types import UNITS, ZERO
 
@@ -35,6 +35,13 @@ def needed(ask: Ask, output: int) -> Four:
         base[2],
         base[3] + more[3] * output,
     )
+
+
+def halting(ask: Ask) -> MemoryAccount | None:
+    """The first of the ask's levels that is halted and does not let it through."""
+    if ask.passes_halt:
+        return None
+    return next((level for level in cast("tuple[MemoryAccount, ...]", ask.accounts) if level.halted), None)
 
 
 class Outlook:
@@ -119,3 +126,19 @@ def refusal(ask: Ask, pair: Pair, output: int, can_wait: bool, ahead: int = 0) -
         can_wait,
         ahead,
     )
+
+
+def turned_away(ask: Ask, account: MemoryAccount, *, halted: bool) -> Refusal:
+    """Refuse *ask* because *account* is closed or *halted*, whatever is left there.
+
+    The figures are those of the first unit that is asked for, one with a limit before one without: where there is none,
+    what is used up counts as the limit, because nothing more is given out.
+    """
+    full = needed(ask, ask.output)
+    asked = [unit for unit in range(4) if full[unit]] or [0]
+    unit = next((unit for unit in asked if account.limit[unit] != NO_LIMIT), asked[0])
+    found = refusal(ask, (account, unit), ask.output, can_wait=False)
+    if account.limit[unit] == NO_LIMIT:
+        found.limit = found.settled + found.held
+    found.halted = halted
+    return found

@@ -12,7 +12,7 @@ from itertools import count
 
 from mas_guard.ledger._account import NO_LIMIT, Hold, MemoryAccount
 from mas_guard.ledger._books import Books
-from mas_guard.ledger._outlook import Outlook, Pair, accounts_of, needed, refusal
+from mas_guard.ledger._outlook import Outlook, Pair, accounts_of, halting, needed, refusal, turned_away
 from mas_guard.ledger._queue import Queue, Waiter
 from mas_guard.ledger.base import Ask, Grant, Refusal
 
@@ -31,6 +31,9 @@ class Waiting(Books):
         known = self.known(ask.hold_id)
         if known is not None:
             return known
+        halted = halting(ask)
+        if halted is not None:
+            return turned_away(ask, halted, halted=True)
         outlook = Outlook(ask, self.live_hold)
         if fitting:
             if outlook.tight is None:
@@ -71,7 +74,7 @@ class Waiting(Books):
             queue = account.queue
             if queue is not None:
                 queue.remove(waiter)
-                if not queue.everyone and not account.closed:
+                if not queue.everyone and not account.closed and not account.halted:
                     account.queue = None
         for hold in waiter.inside:
             hold.stuck -= 1
@@ -102,6 +105,10 @@ class Waiting(Books):
         if known is not None:
             self.leave(waiter, known)
             return True
+        halted = halting(ask)
+        if halted is not None:
+            self.leave(waiter, turned_away(ask, halted, halted=True))
+            return True
         outlook = Outlook(ask, self.live_hold)
         if outlook.lacking is not None:
             self.leave(waiter, refusal(ask, outlook.lacking, ask.output, can_wait=False))
@@ -114,12 +121,13 @@ class Waiting(Books):
                 account.queue.lines[unit].join(waiter)
         return False
 
-    def dismiss(self, account: MemoryAccount) -> list[Waiter]:
-        """Refuse all who wait on *account*, which is closed; then serve those whom they kept back."""
-        dismissed = list(account.queue.everyone) if account.queue is not None else []
-        for waiter in dismissed:
-            self.leave(waiter, refusal(waiter.ask, (account, _first_unit(waiter.ask)), waiter.ask.output, False))
-        return dismissed + self.serve(())
+    def turn_away(self, account: MemoryAccount) -> list[Waiter]:
+        """Refuse all who wait on *account*, which is closed or halted; then serve those whom they kept back."""
+        everyone = list(account.queue.everyone) if account.queue is not None else []
+        refused = [waiter for waiter in everyone if account.closed or not waiter.ask.passes_halt]
+        for waiter in refused:
+            self.leave(waiter, turned_away(waiter.ask, account, halted=not account.closed))
+        return refused + self.serve(())
 
     def _final(self, ask: Ask, outlook: Outlook) -> Grant | Refusal:
         if outlook.tight is None:
@@ -155,10 +163,6 @@ def _somebody_ahead(ask: Ask) -> tuple[Pair, int] | None:
             if full[unit] and len(line) and account.limit[unit] != NO_LIMIT:
                 return (account, unit), len(line)
     return None
-
-
-def _first_unit(ask: Ask) -> int:
-    return next((unit for unit, amount in enumerate(needed(ask, ask.output)) if amount), 0)
 
 
 def _count_stuck(hold: Hold, sign: int) -> None:

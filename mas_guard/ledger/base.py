@@ -237,12 +237,21 @@ class Settlement:
         return bool(self.breaches)
 
 
+class AccountLost(LookupError):
+    """The account that an `origin` names is not in this store: nothing is granted anew under its name."""
+
+
 class Ledger(ABC):
     """Accounts, holds and the queue of those who wait. Every method may be called from any thread.
 
     No method blocks for units. Units and accounts are integers of one store; a store whose server is lost
     raises its driver's error, which the flow turns into `StoreUnavailable`.
+
+    Attributes:
+        driver_errors: What its methods raise where the store cannot be reached, or has lost what it knew.
     """
+
+    driver_errors: tuple[type[Exception], ...] = ()
 
     @abstractmethod
     def open(
@@ -263,6 +272,13 @@ class Ledger(ABC):
     @abstractmethod
     def origin(self, account: Account) -> str:
         """What another process hands to `open`, to be sure that it joins *account* and not an emptied store."""
+
+    def open_shared(self, scope: str, limits: Limits, *, root: str = "") -> Account:
+        """As `open`, for an account that other processes pay from from the start: a window's, a group's."""
+        return self.open(scope, limits, root=root)
+
+    def share(self, account: Account) -> None:
+        """Say that other processes pay from *account* too, from now on. Matters where a ledger goes on without its store."""
 
     @abstractmethod
     def set_limits(self, account: Account, limits: Limits) -> None:

@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable
+from itertools import count
 from typing import cast
 
 from mas_guard.ledger._account import Hold, MemoryAccount
@@ -26,6 +28,7 @@ from mas_guard.ledger._waiting import Waiting
 from mas_guard.ledger.base import (
     REMEMBERED_IDS,
     Account,
+    AccountLost,
     Ask,
     Balance,
     Grant,
@@ -47,24 +50,55 @@ class MemoryLedger(Waiting, Ledger):
             calls but no overspend; a jump back moves the leases along.
     """
 
+    driver_errors: tuple[type[Exception], ...] = (AccountLost,)
+
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(clock)
         self._lock = threading.RLock()
         self._acquire = self._lock.acquire
         self._let_go = self._lock.release
         self._accounts: dict[str, MemoryAccount] = {}
+        self._births = count()
+        self._name = os.urandom(8).hex()
 
-    def open(self, scope: str, limits: Limits) -> Account:
-        """See `Ledger.open`."""
+    def open(
+        self, scope: str, limits: Limits, *, keep_limits: bool = False, root: str = "", origin: str = ""
+    ) -> Account:
+        """See `Ledger.open`. Raises `AccountLost` where *origin* is another account's, such as another process's."""
         with self._lock:
             account = self._accounts.get(scope)
+            if origin and (account is None or self.origin(account) != origin):
+                raise AccountLost(
+                    f"The account {scope!r} that was opened elsewhere is not in this store: memory:// is one process's own, "
+                    "and forgets an account once it is closed. Set STORE to sqlite:// or redis:// in all processes."
+                )
             if account is None:
-                account = self._accounts[scope] = MemoryAccount(scope, limits)
+                account = self._accounts[scope] = MemoryAccount(scope, limits, next(self._births))
+                return account
+            if keep_limits:
                 return account
             account.set_limits(limits)
             answered = self.serve((account,))
         _wake(answered)
         return account
+
+    def origin(self, account: Account) -> str:
+        """See `Ledger.origin`."""
+        return f"{self._name}.{cast('MemoryAccount', account).birth}"
+
+    def halt(self, account: Account, halted: bool = True) -> None:
+        """See `Ledger.halt`. A halted account has a queue for good, so that one test keeps both off the fast path."""
+        with self._lock:
+            level = _open_account(account)
+            level.halted = halted
+            if halted:
+                level.queue = level.queue or Queue()
+                answered = self.turn_away(level)
+            else:
+                if level.queue is not None and not level.queue.everyone:
+                    level.queue = None
+                answered = self.serve((level,))
+        _wake(answered)
 
     def set_limits(self, account: Account, limits: Limits) -> None:
         """See `Ledger.set_limits`."""
@@ -327,7 +361,7 @@ class MemoryLedger(Waiting, Ledger):
             del self._accounts[level.scope]
             self.forget_oldest(level, len(level.ended))
             level.charges.clear()
-            answered = self.dismiss(level)
+            answered = self.turn_away(level)
             level.queue = Queue()
             answered.extend(self.serve(touched))
         _wake(answered)

@@ -28,11 +28,23 @@ class ManyProcesses(Ledger):
         self._tickets: list[tuple[Ticket, Ledger]] = []
         self._dice = random.Random(0)
 
-    def open(self, scope: str, limits: Limits) -> Account:
+    def open(
+        self, scope: str, limits: Limits, *, keep_limits: bool = False, root: str = "", origin: str = ""
+    ) -> Account:
         account = self._accounts.setdefault(scope, SharedAccount(scope))
-        account.handles = [ledger.open(scope, limits) for ledger in self.ledgers]
+        more = {"keep_limits": keep_limits, "root": root, "origin": origin}
+        account.handles = [ledger.open(scope, limits, **more) for ledger in self.ledgers]
         self._all_look()
         return account
+
+    def origin(self, account: Account) -> str:
+        number, ledger = self._any()
+        return ledger.origin(account.handles[number])
+
+    def halt(self, account: Account, halted: bool = True) -> None:
+        number, ledger = self._any()
+        ledger.halt(account.handles[number], halted)
+        self._all_look()
 
     def set_limits(self, account: Account, limits: Limits) -> None:
         number, ledger = self._any()
@@ -126,4 +138,5 @@ def _of(ask: Ask, number: int) -> Ask:
         ask.keep,
         ask.lease,
         ask.inside,
+        ask.passes_halt,
     )

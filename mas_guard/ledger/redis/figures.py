@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from mas_guard.ledger._account import Hold, MemoryAccount
-from mas_guard.ledger._outlook import Outlook, Pair, refusal
+from mas_guard.ledger._outlook import Outlook, Pair, halting, refusal, turned_away
 from mas_guard.ledger.base import Account, Ask, Refusal
 from mas_guard.ledger.redis.account import RedisAccount, limits_of
 from mas_guard.types import Amounts
@@ -27,7 +27,7 @@ class Figures:
         self._levels = tuple(_level(account, values) for account, values in zip(accounts, levels, strict=True))
         self._ask = Ask(
             ask.hold_id, self._levels, ask.base, ask.per_output, ask.output, ask.least_output, ask.keep, ask.lease,
-            ask.inside,
+            ask.inside, ask.passes_halt,
         )  # fmt: skip
         self._around = {
             hold.hold_id: hold
@@ -36,6 +36,16 @@ class Figures:
             for hold in [self._hold(values)]
         }
         self.outlook = Outlook(self._ask, self._around.get)
+
+    @property
+    def halted(self) -> Refusal | None:
+        """The refusal of a level that is halted; `None` where none is, or the ask passes."""
+        level = halting(self._ask)
+        if level is None:
+            return None
+        found = turned_away(self._ask, level, halted=True)
+        found.account = self._account(level)
+        return found
 
     @property
     def waiting_helps(self) -> bool:
@@ -84,4 +94,5 @@ def _level(account: RedisAccount, values: list[bytes | None]) -> MemoryAccount:
     level.book(Amounts(*((most or 0) - int(room) for most, room in zip(limits, numbers[4:8], strict=True))), settled)
     level.sent_model_calls, level.sent_tool_calls = int(numbers[12]), int(numbers[13])
     level.stuck = [int(number) for number in numbers[14:18]]
+    level.halted = numbers[18] != b"0"
     return level

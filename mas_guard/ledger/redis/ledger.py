@@ -88,7 +88,7 @@ class RedisLedger(Awaited):
     # Accounts
 
     def open(
-        self, scope: str, limits: Limits, *, root: str = "", keep_limits: bool = False, origin: str = ""
+        self, scope: str, limits: Limits, *, keep_limits: bool = False, root: str = "", origin: str = ""
     ) -> Account:
         """See `Ledger.open`.
 
@@ -142,6 +142,14 @@ class RedisLedger(Awaited):
         level.hear(reply)
         self.serve((level,))
 
+    def halt(self, account: Account, halted: bool = True) -> None:
+        """See `Ledger.halt`. Those who wait in other processes get their refusal when they look again."""
+        level = self.usable((account,))[0]
+        reply = self.exchange.call(level.books, self.requests.halt(level, halted), acknowledged=True)[0]
+        if isinstance(reply, list):
+            raise judge_gone(level, reply[2], self.retention)
+        self.serve((level,))
+
     def charge(self, accounts: tuple[Account, ...], amounts: Amounts, charge_id: str) -> None:
         """See `Ledger.charge`."""
         levels = [level for level in cast("tuple[RedisAccount, ...]", accounts) if not level.closed]
@@ -174,6 +182,7 @@ class RedisLedger(Awaited):
             Amounts(*(both - spent for both, spent in zip(used, settled, strict=True))),
             Amounts(*(int(field or 0) for field in fields[12:16])),
             tuple(Breach(hold_id.decode(), UNITS[unit - 1], held, used) for hold_id, unit, held, used in breaches),
+            fields[16] is not None,
         )
 
     def spent(self, account: Account) -> tuple[Limits, Amounts]:
@@ -203,6 +212,8 @@ class RedisLedger(Awaited):
         accounts = self.usable(ask.accounts, ask.hold_id)
         behind = not ask.inside and any(account.queue is not None for account in accounts)
         found = self.attempt(ask, ask.output, look=behind)
+        if isinstance(found, Figures) and found.halted is not None:
+            return found.halted
         if behind and isinstance(found, Figures) and found.outlook.lacking is None:
             ahead = self.room.somebody_ahead(ask)
             if ahead is not None:
@@ -222,6 +233,8 @@ class RedisLedger(Awaited):
             found = self.attempt(ask, output)
             if not isinstance(found, Figures):
                 return found
+            if found.halted is not None:
+                return found.halted
             outlook = found.outlook
             if outlook.tight is not None:
                 return found.refusal(outlook.tight, ask.least_output, found.waiting_helps)

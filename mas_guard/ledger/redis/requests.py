@@ -15,7 +15,7 @@ from mas_guard.types import Amounts, Limits
 MOST = 2**53
 """Lua counts in floats, which are exact up to here: nine million USD in nano-USD."""
 
-_NUMBERS_OF_A_RESERVE = Struct("<14d")
+_NUMBERS_OF_A_RESERVE = Struct("<15d")
 _NUMBERS_OF_A_SETTLE = Struct("<5d")
 
 Clock = Callable[[], float]
@@ -67,6 +67,7 @@ class Requests:
                     output,
                     *amounts,
                     *ask.keep,
+                    ask.passes_halt,
                     len(accounts),
                 ),
             ),
@@ -93,6 +94,11 @@ class Requests:
     def limits(self, account: RedisAccount, limits: Limits) -> Call:
         """Set limits."""
         return script("limits").call(account.books, (b"", account.scope.encode(), account.birth, *_limits(limits)))
+
+    def halt(self, account: RedisAccount, halted: bool) -> Call:
+        """Halt an account, or lift that."""
+        word = b"halt" if halted else b"lift"
+        return script("halt").call(account.books, (b"", account.scope.encode(), account.birth, word))
 
     def dispatch(self, books: bytes, hold_id: str, lease: float) -> Call:
         """Say that a call is being sent."""

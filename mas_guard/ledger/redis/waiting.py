@@ -176,7 +176,10 @@ class WaitingRoom:
                     self._desk.give_back_unsent(found)
                 return
             outlook = found.outlook
-            if outlook.lacking is not None:
+            halted = found.halted
+            if halted is not None:
+                self.leave(waiter, halted)
+            elif outlook.lacking is not None:
                 self.leave(waiter, found.refusal(outlook.lacking, ask.output, can_wait=False))
             elif in_turn and not found.waiting_helps:
                 if outlook.tight is not None:

@@ -41,14 +41,16 @@ class SqliteAccount(MemoryAccount):
         self.room_tool_calls = limit[2] - row[9] - row[13]
         self.room_nano_usd = limit[3] - row[10] - row[14]
         self.sent_model_calls, self.sent_tool_calls = row[15:17]
+        self.halted = bool(row[17])
         self.stuck = [0, 0, 0, 0]
 
 
-def lost(account: SqliteAccount) -> sqlite3.OperationalError:
-    """The error for an account that this process has open and the file has not: nothing is granted anew there."""
+def lost(scope: str) -> sqlite3.OperationalError:
+    """The error for an account that was open and is not in the file: nothing is granted anew there."""
     return sqlite3.OperationalError(
-        f"the account {account.scope!r} is not in the ledger any more: its file was replaced, or nobody used the account "
-        "for longer than the retention, or this process was forked off one that has closed it since"
+        f"the account {scope!r} is not in the ledger any more: its file was replaced, or nobody used the account for "
+        "longer than the retention, or all who had it open have closed it since, as the process did that this one joins or "
+        "was forked off"
     )
 
 

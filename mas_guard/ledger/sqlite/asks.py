@@ -42,13 +42,14 @@ def ask_text(ask: Ask) -> str:
         ask.keep,
         ask.lease,
         sorted(ask.inside),
+        ask.passes_halt,
     ]
     return json.dumps(fields)
 
 
 def read_ask(text: str, account: Callable[[int], SqliteAccount]) -> Ask:
     """Read what `ask_text` has written; *account* finds the object for an account's number."""
-    hold_id, levels, base, per_output, output, least_output, keep, lease, inside = json.loads(text)
+    hold_id, levels, base, per_output, output, least_output, keep, lease, inside, passes_halt = json.loads(text)
     return Ask(
         hold_id,
         tuple(map(account, levels)),
@@ -59,6 +60,7 @@ def read_ask(text: str, account: Callable[[int], SqliteAccount]) -> Ask:
         Amounts(*keep),
         lease,
         frozenset(inside),
+        passes_halt,
     )
 
 
@@ -67,7 +69,7 @@ def result_text(result: Grant | Refusal) -> str:
     if isinstance(result, Grant):
         return json.dumps(["grant", result.hold_id, result.output, result.amounts, result.spent])
     account = cast("SqliteAccount", result.account)
-    figures = [result.limit, result.settled, result.held, result.asked, result.can_wait, result.ahead]
+    figures = [result.limit, result.settled, result.held, result.asked, result.can_wait, result.ahead, result.halted]
     return json.dumps(["refusal", account.id, result.unit, *figures])
 
 

@@ -63,7 +63,7 @@ class Books:
         for account in ask.accounts:
             found = self.execute(
                 statements.HOLD_IF_IT_FITS,
-                (*amounts, account.id, *keep, self.clock.time),  # type: ignore[attr-defined]
+                (*amounts, account.id, *keep, self.clock.time, ask.passes_halt),  # type: ignore[attr-defined]
             )
             if found.rowcount != 1:
                 break

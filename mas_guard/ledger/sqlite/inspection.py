@@ -41,7 +41,12 @@ def balances(connections: Connections, prefix: str) -> Iterator[tuple[str, Balan
             yield (
                 row[1],
                 Balance(
-                    Limits(*figures[:4]), Amounts(*figures[4:8]), Amounts(*figures[8:12]), Amounts(*figures[12:16]), ()
+                    Limits(*figures[:4]),
+                    Amounts(*figures[4:8]),
+                    Amounts(*figures[8:12]),
+                    Amounts(*figures[12:16]),
+                    (),
+                    bool(figures[16]),
                 ),
             )
         if len(rows) < _AT_ONCE:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+import sqlite3
 import threading
 import time
 import weakref
@@ -70,6 +71,8 @@ class SqliteLedger(Ledger):
             happened then, unless the error says otherwise.
     """
 
+    driver_errors: tuple[type[Exception], ...] = (sqlite3.Error,)
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -96,9 +99,19 @@ class SqliteLedger(Ledger):
 
     # Accounts
 
-    def open(self, scope: str, limits: Limits) -> Account:
+    def open(
+        self, scope: str, limits: Limits, *, keep_limits: bool = False, root: str = "", origin: str = ""
+    ) -> Account:
         """See `Ledger.open`."""
-        return self._write(partial(self._open, scope, limits))
+        return self._write(partial(self._open, scope, limits, keep_limits, origin))
+
+    def origin(self, account: Account) -> str:
+        """See `Ledger.origin`. Numbers of accounts begin at random in each file, so no other account has this one's."""
+        return str(cast("SqliteAccount", account).id)
+
+    def halt(self, account: Account, halted: bool = True) -> None:
+        """See `Ledger.halt`."""
+        self._write(partial(self._halt, _open_account(account), halted), durable=True)
 
     def set_limits(self, account: Account, limits: Limits) -> None:
         """See `Ledger.set_limits`."""
@@ -198,8 +211,10 @@ class SqliteLedger(Ledger):
             self._write(self._sweep)
             row, breaches = self._balance(level)
         if row is None:
-            raise lost(level)
-        return Balance(Limits(*row[0:4]), Amounts(*row[4:8]), Amounts(*row[8:12]), Amounts(*row[12:16]), breaches)
+            raise lost(level.scope)
+        return Balance(
+            Limits(*row[0:4]), Amounts(*row[4:8]), Amounts(*row[8:12]), Amounts(*row[12:16]), breaches, bool(row[20])
+        )
 
     def spent(self, account: Account) -> tuple[Limits, Amounts]:
         """See `Ledger.spent`."""
@@ -208,7 +223,7 @@ class SqliteLedger(Ledger):
         with self._connections.reader() as connection:
             row = connection.execute(statements.SPENT, (level.id,)).fetchone()
         if row is None:
-            raise lost(level)
+            raise lost(level.scope)
         return Limits(*row[0:4]), Amounts(*row[4:8])
 
     def balances(self, prefix: str = "") -> Iterator[tuple[str, Balance]]:
@@ -254,12 +269,15 @@ class SqliteLedger(Ledger):
 
     # Inside a transaction
 
-    def _open(self, scope: str, limits: Limits) -> SqliteAccount:
+    def _open(self, scope: str, limits: Limits, keep_limits: bool, origin: str) -> SqliteAccount:
         execute, now = self._books.execute, self._clock.time
         found = execute("SELECT id FROM mas_guard_ledger_accounts WHERE scope = ? AND closed = 0", (scope,)).fetchone()
+        if origin and (found is None or str(found[0]) != origin):
+            raise lost(scope)
         if found is not None:
             account = self._handle(scope, found[0])
-            self._set_limits(account, limits)
+            if not keep_limits:
+                self._set_limits(account, limits)
         else:
             made = execute(statements.NEW_ACCOUNT, (scope, now, *limits))
             account = self._handle(scope, cast("int", made.lastrowid))
@@ -280,8 +298,16 @@ class SqliteLedger(Ledger):
     def _set_limits(self, account: SqliteAccount, limits: Limits) -> None:
         changed = self._books.execute(statements.SET_LIMITS, (*limits, self._clock.time, account.id))
         if changed.rowcount != 1:
-            raise lost(account)
+            raise lost(account.scope)
         self._books.serve((account.id,))
+
+    def _halt(self, account: SqliteAccount, halted: bool) -> None:
+        if self._books.execute(statements.HALT, (halted, self._clock.time, account.id)).rowcount != 1:
+            raise lost(account.scope)
+        if halted:
+            self._books.turn_away(account, lambda waiter: not waiter.ask.passes_halt, halted=True)
+        else:
+            self._books.serve((account.id,))
 
     def _close(self, account: SqliteAccount) -> None:
         books, execute = self._books, self._books.execute
@@ -290,7 +316,7 @@ class SqliteLedger(Ledger):
         touched = books.end_leases()
         execute("DELETE FROM mas_guard_ledger_openers WHERE account = ? AND process = ?", (account.id, books.process))
         others = execute("SELECT 1 FROM mas_guard_ledger_openers WHERE account = ? LIMIT 1", (account.id,)).fetchone()
-        books.dismiss(account, everybody=others is None)
+        books.turn_away(account, lambda waiter: others is None or waiter.process == books.process)
         if others is None:
             execute("UPDATE mas_guard_ledger_accounts SET closed = 1 WHERE id = ?", (account.id,))
             self._retention.delete(execute, MORE)

@@ -130,6 +130,11 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) WITHOUT ROWID
         """,
     ),
+    (
+        "ALTER TABLE mas_guard_ledger_accounts ADD COLUMN halted INTEGER NOT NULL DEFAULT 0",
+        # What an ask says of halted accounts is its last field.
+        "UPDATE mas_guard_ledger_waiters SET ask = substr(ask, 1, length(ask) - 1) || ', false]'",
+    ),
 )
 """What leads from each version to the next; the first makes an empty file one of version 1. Append, never change."""
 

@@ -11,7 +11,7 @@ def _four(template: str, joined: str = ", ") -> str:
 
 _ACCOUNT_FIELDS = (
     f"id, scope, waiting, {_four('limit_{unit}')}, {_four('settled_{unit}')}, {_four('held_{unit}')}, "
-    f"sent_model_calls, sent_tool_calls"
+    f"sent_model_calls, sent_tool_calls, halted"
 )
 
 ACCOUNT = f"SELECT {_ACCOUNT_FIELDS} FROM mas_guard_ledger_accounts WHERE id = ? AND closed = 0"
@@ -25,7 +25,7 @@ SOONEST_LEASE = "SELECT min(ends) FROM mas_guard_ledger_holds WHERE state < 2"
 
 BALANCE = (
     f"SELECT {_four('limit_{unit}')}, {_four('settled_{unit}')}, {_four('held_{unit}')}, {_four('crashed_{unit}')}, "
-    f"breached, latest, ahead, ({SOONEST_LEASE}) "
+    f"breached, latest, ahead, ({SOONEST_LEASE}), halted "
     "FROM mas_guard_ledger_accounts, mas_guard_ledger WHERE id = ? AND closed = 0"
 )
 """How an account stands, and what tells whether a lease has to be ended first."""
@@ -35,15 +35,15 @@ LATEST_BREACHES = "SELECT hold_id, unit, held, actual FROM mas_guard_ledger_brea
 HOLD_IF_IT_FITS = (
     "UPDATE mas_guard_ledger_accounts SET touched = ?10, "
     + _four("held_{unit} = held_{unit} + ?{place}")
-    + " WHERE id = ?5 AND closed = 0 AND waiting = 0 AND "
+    + " WHERE id = ?5 AND closed = 0 AND waiting = 0 AND halted <= ?11 AND "
     + " AND ".join(
         f"(?{place + 1} = 0 OR limit_{unit} IS NULL"
         f" OR settled_{unit} + held_{unit} + ?{place + 1} + ?{place + 6} <= limit_{unit})"
         for place, unit in enumerate(UNITS)
     )
 )
-"""Hold four amounts (1-4) on account 5 beside what is withheld there (6-9), at time 10. A unit that is not asked for
-does not refuse: it may be overdrawn by a charge."""
+"""Hold four amounts (1-4) on account 5 beside what is withheld there (6-9), at time 10, halted or not where 11 is 1. A unit that
+is not asked for does not refuse: it may be overdrawn by a charge."""
 
 NEW_HOLD = (
     "INSERT OR IGNORE INTO mas_guard_ledger_holds "
@@ -79,6 +79,8 @@ NEW_ACCOUNT = (
 
 SET_LIMITS = f"UPDATE mas_guard_ledger_accounts SET {_four('limit_{unit} = ?{place}')}, touched = ?5 WHERE id = ?6 AND closed = 0"
 
+HALT = "UPDATE mas_guard_ledger_accounts SET halted = ?, touched = ? WHERE id = ? AND closed = 0"
+
 LEASES = f"SELECT latest, ahead, ({SOONEST_LEASE}) FROM mas_guard_ledger"
 
 _FOREIGN_WAITERS = "SELECT 1 FROM mas_guard_ledger_waiters WHERE process <> ?1"
@@ -100,7 +102,7 @@ FORGET_CHARGES = (
 
 BALANCES = (
     f"SELECT id, scope, {_four('limit_{unit}')}, {_four('settled_{unit}')}, {_four('held_{unit}')}, "
-    f"{_four('crashed_{unit}')} FROM mas_guard_ledger_accounts "
+    f"{_four('crashed_{unit}')}, halted FROM mas_guard_ledger_accounts "
     "WHERE id > ?1 AND closed = 0 AND substr(scope, 1, ?2) = ?3 ORDER BY id LIMIT ?4"
 )
 

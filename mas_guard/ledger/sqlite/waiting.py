@@ -8,11 +8,11 @@ has not been heard of for `GONE` seconds is passed over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 from mas_guard.ledger._account import NO_LIMIT, Hold
-from mas_guard.ledger._outlook import Outlook, Pair, needed, refusal
+from mas_guard.ledger._outlook import Outlook, Pair, halting, needed, refusal, turned_away
 from mas_guard.ledger.base import Ask, Grant, Refusal
 from mas_guard.ledger.sqlite import statements
 from mas_guard.ledger.sqlite.accounts import HELD, SqliteAccount, lost
@@ -61,6 +61,9 @@ class Waiting(Books):
         known = self.known(ask.hold_id)
         if known is not None:
             return known
+        halted = halting(ask)
+        if halted is not None:
+            return turned_away(ask, halted, halted=True)
         outlook = self._outlook(ask)
         if fitting:
             if outlook.tight is None:
@@ -121,16 +124,13 @@ class Waiting(Books):
                 if waiter is not None and result is None:
                     self._answer(waiter)
 
-    def dismiss(self, account: SqliteAccount, *, everybody: bool) -> None:
-        """Refuse all who wait on *account*, or those of this process alone; then serve whom they kept back."""
+    def turn_away(self, account: SqliteAccount, whom: Callable[[Waiter], bool], *, halted: bool = False) -> None:
+        """Refuse those who wait on *account*, which is closed or *halted*; then serve whom they kept back."""
         self._load_account(account)
         for (arrival,) in self.execute(_IN_LINE, (account.id, _EVERYBODY)).fetchall():
             waiter, result = self._stored(arrival)
-            if waiter is None or result is not None or not (everybody or waiter.process == self.process):
-                continue
-            ask = waiter.ask
-            unit = next((unit for unit, amount in enumerate(needed(ask, ask.output)) if amount), 0)
-            self._leave(waiter, refusal(ask, (account, unit), ask.output, can_wait=False))
+            if waiter is not None and result is None and whom(waiter):
+                self._leave(waiter, turned_away(waiter.ask, account, halted=halted))
         self.serve(())
 
     def collect(self) -> None:
@@ -238,6 +238,10 @@ class Waiting(Books):
             self._leave(waiter, known)
             return True
         outlook = self._outlook(ask)
+        halted = halting(ask)
+        if halted is not None:
+            self._leave(waiter, turned_away(ask, halted, halted=True))
+            return True
         if outlook.lacking is not None:
             self._leave(waiter, refusal(ask, outlook.lacking, ask.output, can_wait=False))
             return True
@@ -313,7 +317,7 @@ class Waiting(Books):
     def _load_account(self, account: SqliteAccount) -> None:
         row = self.execute(statements.ACCOUNT, (account.id,)).fetchone()
         if row is None:
-            raise lost(account)
+            raise lost(account.scope)
         account.load(row)
 
     def _account(self, account_id: int) -> SqliteAccount:

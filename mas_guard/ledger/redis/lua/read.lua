@@ -11,6 +11,7 @@ for at, packed in ipairs(breaches) do
   breaches[at] = cmsgpack.unpack(packed)
 end
 return {
-  redis.call('HMGET', key, 'l1', 'l2', 'l3', 'l4', 'r1', 'r2', 'r3', 'r4', 's1', 's2', 's3', 's4', 'x1', 'x2', 'x3', 'x4'),
+  redis.call('HMGET', key, 'l1', 'l2', 'l3', 'l4', 'r1', 'r2', 'r3', 'r4', 's1', 's2', 's3', 's4', 'x1', 'x2', 'x3', 'x4',
+    'halted'),
   breaches,
 }

@@ -2,20 +2,20 @@
 -- needs: clock
 -- KEYS: the books. ARGV: 1 the caller's clock or '', 2 hold, 3 client, 4 'try', or 'look' to grant nothing, 5 numbers as
 -- doubles: grants that this client has seen on the first account, lease, milliseconds to keep a live hold after it,
--- milliseconds to keep everything from now on or 0, output, four amounts, what the first account must keep of each, how
--- many accounts; then scope and birth of each account, then the holds of the calls around.
+-- milliseconds to keep everything from now on or 0, output, four amounts, what the first account must keep of each, 1 for
+-- one that halted accounts let through, how many accounts; then scope and birth of each account, then the holds of the calls around.
 -- Answers the client's grants on the first account; {'known', over, output, amounts...} for a live hold; {'spent'};
 -- {'gone', level, incarnation}; {'behind', grants}; {'figures', due, one per account, one per call around}.
 
 local books, id, fits = KEYS[1], ARGV[2], ARGV[4] == 'try'
-local seen, lease, hold_kept, kept, output, n1, n2, n3, n4, k1, k2, k3, k4, levels = struct.unpack('<dddddddddddddd', ARGV[5])
+local seen, lease, hold_kept, kept, output, n1, n2, n3, n4, k1, k2, k3, k4, passes, levels = struct.unpack('<ddddddddddddddd', ARGV[5])
 local need, keep = {n1, n2, n3, n4}, {k1, k2, k3, k4}
 local mark, grants, aged = 'by:' .. ARGV[3], 0, false
 local keys, rooms = {}, {}
 
 for level = 1, levels do
   local key = books .. ':account:' .. ARGV[4 + 2 * level]
-  local found = redis.call('HMGET', key, 'born', 'free', 'r1', 'r2', 'r3', 'r4', mark, 'aged')
+  local found = redis.call('HMGET', key, 'born', 'free', 'r1', 'r2', 'r3', 'r4', mark, 'aged', 'halted')
   if found[1] ~= ARGV[5 + 2 * level] then
     return {'gone', level, redis.call('HGET', books, 'incarnation')}
   end
@@ -24,6 +24,9 @@ for level = 1, levels do
     if grants < seen then
       return {'behind', grants}
     end
+  end
+  if found[9] and passes == 0 then
+    fits = false
   end
   local room = {}
   for unit = 1, 4 do
@@ -86,7 +89,7 @@ local first = redis.call('ZRANGE', books .. ':leases', 0, 0, 'WITHSCORES')
 local answer = {'figures', tonumber(first[2] or '+inf') <= now and 1 or 0}
 for level = 1, levels do
   answer[#answer + 1] = redis.call('HMGET', keys[level], 'l1', 'l2', 'l3', 'l4', 'r1', 'r2', 'r3', 'r4',
-    's1', 's2', 's3', 's4', 'c2', 'c3', 'k1', 'k2', 'k3', 'k4')
+    's1', 's2', 's3', 's4', 'c2', 'c3', 'k1', 'k2', 'k3', 'k4', 'halted')
 end
 for at = 6 + 2 * levels, #ARGV do
   local around = redis.call('GET', books .. ':hold:' .. ARGV[at])
