@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -15,12 +16,14 @@ from mas_guard._gate import escalate_limit, final_envelope, judge_result
 from mas_guard._group import current_groups
 from mas_guard._run import Run, current_run
 from mas_guard._step_scope import current_step
-from mas_guard.errors import EscalationRequired, GuardStopped
+from mas_guard.errors import EscalationRequired, GuardStopped, StoreUnavailable
 from mas_guard.types import CallOutcome, Envelope, Outcome, OutcomeStatus
 
 last_outcome: ContextVar[Outcome | None] = ContextVar("mas_guard_last_outcome", default=None)
 
 REMEMBERED_RESULTS = 1000
+
+logger = logging.getLogger("mas_guard")
 
 
 def run_flow(
@@ -40,6 +43,7 @@ def run_flow(
     engine = run.engine
     engine.event(run, "run_started", owner=run.owner)
     engine.plugins.tell(engine.plugins.run_started, run)
+    run.record.begin()
     if run.policy.mode == "enforce":
         for group in run.groups:
             refused = group.exhausted()
@@ -99,6 +103,10 @@ def finish(
         engine.desk(run.policy).notify_stop(outcome)
     for group in run.groups:
         group.add(outcome)
+    try:
+        run.record.ended(outcome, "suspended" if run.suspended else outcome.status)
+    except StoreUnavailable as lost:
+        logger.warning("How run %s ended is not in the store: %s", run.id, lost)
     last_outcome.set(outcome)
     engine.remember(run)
     if on_outcome is not None:

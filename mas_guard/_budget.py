@@ -184,11 +184,12 @@ def _ask(
         keep,
         UNDISPATCHED_LEASE,
         inside,
+        call.concluding,
     )
 
 
 def _hold(run: Run, call: Call, facts: ModelFacts | None, ask: Ask) -> Generator[Effect, Any, Booking | Refusal]:
-    ledger = run.engine.ledger
+    ledger = run.ledger
     found = ledger.reserve(ask)
     at_once = not isinstance(found, Refusal)
     if isinstance(found, Refusal):

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from mas_guard._plugins import Plugins
 from mas_guard._resuming import TopUps
-from mas_guard.errors import ConfigError, GuardStopped
-from mas_guard.ledger import Ledger, MemoryLedger
+from mas_guard._store import Store, memory_store, open_store
+from mas_guard.errors import GuardStopped
+from mas_guard.ledger import Ledger
 from mas_guard.records import EVENT_VERSION, EventSink
+from mas_guard.records.store import RecordStore
 from mas_guard.rules import BUILT_IN_RULES
 from mas_guard.types import Amounts, Call, CallOutcome, Envelope, Handoff, Limits, Verdict
 
@@ -39,34 +41,50 @@ class Engine:
         *,
         plugins: Plugins | None = None,
         ledger: Ledger | None = None,
+        store: Store | None = None,
         now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self.policy = policy
         self.now = now
+        self.wall = wall
         self.plugins = plugins if plugins is not None else Plugins()
         for rule in BUILT_IN_RULES:
             if not any(isinstance(plugin, rule) for plugin in self.plugins.names().values()):
                 self.plugins.register(rule())
-        self.ledger = ledger if ledger is not None else self._open_store(policy.store)
+        self._given_store = store if store is not None else memory_store(ledger) if ledger is not None else None
+        self._stores: dict[str, Store] = {}
+        self.store(policy)
         self._sinks: dict[str, EventSink] = {}
         self._lock = threading.Lock()
         self._finished: OrderedDict[str, Run] = OrderedDict()
         self._top_ups: dict[str, TopUps] = {}
 
-    def _open_store(self, url: str) -> Ledger:
-        scheme = url.split("://", 1)[0]
-        if scheme == "memory":
-            return MemoryLedger()
-        factory = self.plugins.stores().get(scheme)
-        if factory is None:
-            known = ", ".join(sorted({"memory", *self.plugins.stores()}))
-            raise ConfigError(
-                f"STORE={url!r} names the store {scheme!r}, which no plugin brings; known: {known}. "
-                "Install the package that registers it under mas_guard_stores, or use memory://.",
-                source="STORE",
-                key="STORE",
-            )
-        return factory(url)  # type: ignore[no-any-return]
+    def store(self, policy: Policy) -> Store:
+        """Where budgets and records under *policy* are kept; one for each STORE, opened when it is first needed.
+
+        Raises:
+            ConfigError: No plugin brings such a store, or what it needs is not installed.
+        """
+        if self._given_store is not None:
+            return self._given_store
+        found = self._stores.get(policy.store)
+        if found is None:
+            found = open_store(policy, self.plugins.stores(), self._tell_of_store)
+            found = self._stores.setdefault(policy.store, found)
+        return found
+
+    def _tell_of_store(self, event: str, fields: Mapping[str, Any]) -> None:
+        self.event(None, event, **fields)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger of the process's own settings."""
+        return self.store(self.policy).ledger
+
+    def records(self, policy: Policy) -> RecordStore:
+        """The records beside the budgets under *policy*."""
+        return self.store(policy).records
 
     def desk(self, policy: Policy) -> Desk:
         """Where reviews under *policy* are opened and answered."""
@@ -235,7 +253,7 @@ class Engine:
                 forgotten.append(self._finished.popitem(last=False)[1])
         for old in forgotten:
             for account in (old.account, *old.inner_accounts):
-                self.ledger.close(account)
+                old.ledger.close(account)
 
     def known_run(self, run_id: str) -> Run | None:
         """A run that ended or was suspended in this process not long ago."""
@@ -246,9 +264,12 @@ class Engine:
         """Raise *run*'s limits; a resume of it picks this up, and so does the run if it is still going."""
         with self._lock:
             self._top_ups[run.id] = self.top_ups(run.id).plus(amounts, hops, seconds)
+        if run.record.joined:
+            run.ledger.set_limits(run.account, raised(run.ledger.read(run.account).limits, amounts))
         self.apply_top_ups(run)
         with run.lock:
             run.stop = None
+        run.record.lifted()
         self.event(run, "top_up", figures={**amounts._asdict(), "hops": hops, "seconds": seconds})
 
     def top_ups(self, run_id: str) -> TopUps:
@@ -262,25 +283,28 @@ class Engine:
                 self._top_ups[run_id] = saved
 
     def apply_top_ups(self, run: Run) -> None:
-        """Set *run*'s limits to its policy's plus every top-up."""
+        """Set *run*'s limits to its policy's plus every top-up; those of a run that began elsewhere are the ledger's."""
         found = self.top_ups(run.id)
-        limits = Limits(
-            *(
-                None if limit is None else limit + more
-                for limit, more in zip(run.policy.budget.limits, found.amounts, strict=True)
-            )
-        )
+        if run.record.joined:
+            run.limits = run.ledger.spent(run.account)[0]
+            return
+        limits = raised(run.policy.budget.limits, found.amounts)
         run.limits = limits
         run.extra_hops = found.hops
         if run.policy.deadline is not None:
             run.clock.limit = run.policy.deadline + found.seconds
         if run.policy.mode == "enforce":
-            self.ledger.set_limits(run.account, limits)
+            run.ledger.set_limits(run.account, limits)
 
     def close(self) -> None:
         """Close event files."""
         for sink in self._sinks.values():
             sink.close()
+
+
+def raised(limits: Limits, more: Amounts) -> Limits:
+    """*limits*, each raised by *more*; what has no limit stays without one."""
+    return Limits(*(None if limit is None else limit + extra for limit, extra in zip(limits, more, strict=True)))
 
 
 def _figures(error: GuardStopped) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from mas_guard._step_scope import StepScope, current_step
 from mas_guard._time_left import check_time, expired
 from mas_guard._tool_approval import put_to_person
 from mas_guard.envelopes import REQUEST
-from mas_guard.errors import GuardStopped
+from mas_guard.errors import GuardStopped, StoreUnavailable
 from mas_guard.ledger import Refusal
 from mas_guard.types import ZERO, Call, CallOutcome, Handoff, ModelCall, Step, ToolCall, Usage, Verdict
 
@@ -85,16 +85,22 @@ def call_flow(run: Run, call: Call) -> Flow:
         inside = outer.inside if outer is not None else NOTHING
         share = ZERO if concluding else run.owner_share()
         keeps_share = share is not ZERO
-        found = yield from reserve(run, call, scope, inside, concluding, share)
-        while True:
-            # A stop latched, or a deadline passed, while this call waited is met here: nothing is sent after it.
-            answer = stopped_meanwhile(run, call, scope, concluding, found)
-            if answer is not None:
-                return answer
-            if not isinstance(found, Booking) or found.dispatch():
-                break
-            # The hold's lease ended between the grant and now: what it held is gone, so it is asked for again.
+        try:
             found = yield from reserve(run, call, scope, inside, concluding, share)
+            while True:
+                # A stop latched, or a deadline passed, while this call waited is met here: nothing is sent after it.
+                lifted = isinstance(found, Refusal) and found.halted and not hears_of_stop(run, found)
+                answer = None if lifted else stopped_meanwhile(run, call, scope, concluding, found)
+                if answer is not None:
+                    return answer
+                if not lifted and (not isinstance(found, Booking) or found.dispatch()):
+                    break
+                # The hold's lease ended between the grant and now, or a stop was lifted: it is asked for again.
+                found = yield from reserve(run, call, scope, inside, concluding, share)
+        except StoreUnavailable as lost:
+            # Nothing is latched: the run goes on where it is once the store is back.
+            run.engine.event(run, "store", rule="store", reason=str(lost))
+            raise run.raised(lost) from lost.__cause__
         if not isinstance(found, Booking):
             if concluding:
                 give_up_conclusion(run, "the owner's concluding call does not fit the budget")
@@ -140,6 +146,17 @@ def call_flow(run: Run, call: Call) -> Flow:
     if concluding:
         take_conclusion(run, outcome)
     return None
+
+
+def hears_of_stop(run: Run, refusal: Refusal) -> bool:
+    """An account is halted, since another process stopped its run: latch that here. False where it was lifted meanwhile."""
+    outer = run.outer
+    if outer is None or refusal.account is not outer.account:
+        return run.record.hear_of_stop()
+    stopped = outer.record.hear_of_stop()
+    if outer.stop is not None:
+        run.latch(outer.stop.error).abort("the run around it was stopped")
+    return stopped
 
 
 def was_cut_by_us(call: Call, usage: Usage) -> bool:
@@ -212,8 +229,12 @@ def handoff_flow(run: Run, handoff: Handoff) -> Flow:
     plugins = run.engine.plugins
     counted = False
     while not counted:
+        if run.stop is not None:  # heard of while the hop was counted
+            return Answer(NOT_EXECUTED, run.stop.error.rule)
         hops = run.hops
         verdict = judge(run, plugins.before_handoff, handoff)
+        if verdict is not None and verdict.action == "stop" and run.record.look():
+            continue  # topped up from outside
         if verdict is not None:
             plugins.tell(plugins.after_handoff, handoff, "denied", run)
             run.engine.record_handoff(run, handoff, verdict)
@@ -222,7 +243,10 @@ def handoff_flow(run: Run, handoff: Handoff) -> Flow:
                 run.engine.record_stop(run)
             return Answer(verdict.message or verdict.reason, verdict.rule)
         # Judged again where another thread's hop came in between: two must not both be the last one.
-        counted = handoff.kind != "transfer" or run.take_hop(hops)
+        try:
+            counted = handoff.kind != "transfer" or run.take_hop(hops)
+        except StoreUnavailable as error:
+            raise run.raised(error) from error.__cause__
     for target in handoff.targets:
         run.visit(target)
     yield Proceed()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mas_guard.errors import BudgetExceeded
 from mas_guard.types import NANO_USD_PER_USD, Amounts, Limits, Outcome
@@ -29,20 +29,33 @@ class Group:
         outcomes: The outcome of every run inside it, in the order they ended; refused ones included.
     """
 
-    def __init__(self, engine: Engine, name: str, limits: Limits) -> None:
+    def __init__(self, engine: Engine, name: str, limits: Limits, joins: Mapping[str, Any] | None = None) -> None:
+        """*joins* is what another process has injected of this very group."""
         self.name = name
         self.limits = limits
         self.outcomes: list[Outcome] = []
         self._lock = threading.Lock()
-        self._engine = engine
-        self.account = engine.ledger.open(f"group:{name}:{os.urandom(6).hex()}", limits)
+        self.ledger = ledger = engine.store(engine.policy).ledger
+        if joins is not None and engine.store(engine.policy).shared:
+            scope, origin = str(joins["scope"]), str(joins["origin"])
+            self.account = ledger.open(scope, limits, keep_limits=True, root=root_in(scope), origin=origin)
+        else:
+            scope = f"group:{os.urandom(6).hex()}:{name}"
+            self.account = ledger.open_shared(scope, limits, root=root_in(scope))
+        self.root = root_in(scope)
         # Its runs keep it while they are remembered, and whoever reads `spent`; then its account goes too.
-        weakref.finalize(self, engine.ledger.close, self.account).atexit = False
+        weakref.finalize(self, ledger.close, self.account).atexit = False
 
     @property
     def spent(self) -> Amounts:
-        """What the runs inside it have spent so far."""
-        return self._engine.ledger.read(self.account).settled
+        """What the runs inside it have spent so far, in every process."""
+        return self.ledger.read(self.account).settled
+
+    def injected(self) -> dict[str, Any]:
+        """What another process needs to pay from it too."""
+        limits = list(self.ledger.read(self.account).limits)
+        scope = self.account.scope
+        return {"name": self.name, "scope": scope, "origin": self.ledger.origin(self.account), "limits": limits}
 
     def add(self, outcome: Outcome) -> None:
         """Take the outcome of a run inside."""
@@ -51,7 +64,7 @@ class Group:
 
     def exhausted(self) -> BudgetExceeded | None:
         """The error for a run that has not begun, once the common budget is gone."""
-        balance = self._engine.ledger.read(self.account)
+        balance = self.ledger.read(self.account)
         for unit, limit, used in zip(Amounts._fields, balance.limits, balance.settled, strict=True):
             if limit is not None and used >= limit:
                 return BudgetExceeded(
@@ -62,6 +75,11 @@ class Group:
                     limit=limit,
                 )
         return None
+
+
+def root_in(scope: str) -> str:
+    """The part of a group's scope that decides where its books and those of its runs lie in a cluster."""
+    return scope.split(":", 2)[1]
 
 
 @contextmanager

@@ -216,6 +216,7 @@ class Guard:
         thread: str = "",
         tenant: str | Callable[[], str] | None = None,
         within: Run | None = None,
+        joins: Mapping[str, Any] | None = None,
     ) -> Run:
         """Open a run for an adapter's outermost boundary, or one that counts for itself inside another's time and money."""
         told = tenant if tenant is not None else self._process_options.get("tenant")
@@ -229,6 +230,7 @@ class Guard:
             run_id=run_id,
             thread=thread,
             tenant=tenant,
+            joins=joins,
         )
         if within is not None:
             run.go_within(within)

@@ -8,7 +8,7 @@ from mas_guard._budget import Booking, refusal_error
 from mas_guard._run import Run
 from mas_guard._step_scope import StepScope
 from mas_guard._time_left import expired, seconds_left
-from mas_guard.errors import GuardStopped
+from mas_guard.errors import GuardStopped, StoreUnavailable
 from mas_guard.ledger import Ask, Refusal
 from mas_guard.types import Amounts, Call, ModelCall, ToolCall
 
@@ -132,7 +132,14 @@ def _charge_more(live: LiveCall, amounts: Amounts) -> None:
     concluding = isinstance(live.call, ModelCall) and live.call.concluding
     if run.stop is not None and not concluding:
         raise run.raised()
-    found = run.ledger.reserve_fitting(Ask(run.next_hold(), run.accounts, amounts, keep=run.owner_share()))
+    ask = Ask(run.next_hold(), run.accounts, amounts, keep=run.owner_share(), passes_halt=concluding)
+    try:
+        found = run.ledger.reserve_fitting(ask)
+    except StoreUnavailable as error:
+        raise run.raised(error) from error.__cause__
+    if isinstance(found, Refusal) and found.halted:
+        if found.account is run.account and run.record.hear_of_stop():
+            raise run.raised()
     if isinstance(found, Refusal):
         run.latch(refusal_error(run, live.call, found, None))
         run.engine.record_stop(run)

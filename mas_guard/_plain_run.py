@@ -120,6 +120,7 @@ def open_plain_run(guard: Guard, name: str, owner: str, overrides: dict[str, Any
         engine = guard.engine
         engine.event(run, "run_started", owner=run.owner)
         engine.plugins.tell(engine.plugins.run_started, run)
+        run.record.begin()
         if policy.mode == "enforce":
             for group in run.groups:
                 if (refused := group.exhausted()) is not None:

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,9 @@ from mas_guard._clock import ActiveClock
 from mas_guard._envelope_book import EnvelopeBook
 from mas_guard._owner_share import share_of
 from mas_guard._resuming import APPROVALS, TopUps, approved_in_review, stop_in_force, stop_record
+from mas_guard._run_record import RunRecord
 from mas_guard._stop import Stop
-from mas_guard.errors import GuardStopped, OwnershipConflict, passing_through
+from mas_guard.errors import GuardStopped, OwnershipConflict, StoreUnavailable, passing_through
 from mas_guard.ledger import Account, Ledger
 from mas_guard.types import ZERO, Amounts, Limits, Outcome
 
@@ -62,9 +63,12 @@ class Run:
         run_id: str = "",
         thread: str = "",
         tenant: str = "",
+        joins: Mapping[str, Any] | None = None,
     ) -> None:
+        """*joins* is what another process has injected of this very run, where this one takes part in it."""
         self.engine = engine
         self.policy = policy
+        self.store = engine.store(policy)
         self.id = run_id or os.urandom(16).hex()
         self.name = name
         self.thread = thread
@@ -102,11 +106,9 @@ class Run:
         self.other_agents: Callable[[], bool] = lambda: False
         self._owner = owner or policy.owner or ""
         self.owner_named = bool(self._owner)
-        enforced = policy.mode == "enforce"
-        self.account = self.ledger.open(
-            f"run:{self.id}" if enforced else f"observed:{self.id}",
-            policy.budget.limits if enforced else Limits(),
-        )
+        self._known_spent = ZERO
+        self.record = RunRecord(self, self.store)
+        self.account = self._open_account(joins)
         self.accounts: tuple[Account, ...] = (self.account, *(group.account for group in groups))
         self.outer: Run | None = None
         self.inner_accounts: list[Account] = []
@@ -115,12 +117,26 @@ class Run:
     @property
     def ledger(self) -> Ledger:
         """Where this run's budget is kept."""
-        return self.engine.ledger
+        return self.store.ledger
+
+    def _open_account(self, joins: Mapping[str, Any] | None) -> Account:
+        enforced = self.policy.mode == "enforce"
+        scope = f"run:{self.id}" if enforced else f"observed:{self.id}"
+        limits = self.policy.budget.limits if enforced else Limits()
+        if joins is None or not joins.get("origin") or not self.store.shared:
+            return self.ledger.open(scope, limits, root=self.root)
+        self.record.shared = self.record.joined = True
+        return self.ledger.open(scope, limits, keep_limits=True, root=self.root, origin=str(joins["origin"]))
+
+    @property
+    def root(self) -> str:
+        """What decides the server of a cluster that keeps this run's books: all that it pays from have the same."""
+        return self.groups[0].root if self.groups else ""
 
     def open_inner(self, scope: str, limits: Limits) -> Account:
         """Open a budget within this run's, such as an activation's. It is closed when the run is forgotten: a late
         call must still find it."""
-        account = self.ledger.open(scope, limits)
+        account = self.ledger.open(scope, limits, root=self.root)
         self.inner_accounts.append(account)
         return account
 
@@ -223,17 +239,23 @@ class Run:
 
     def take_hop(self, seen: int) -> bool:
         """Count one hop; False where it was not the next one after *seen*."""
+        if self.record.shared:
+            return self.record.take_hop(seen)
         with self.lock:
             if self.hops != seen:
                 return False
             self.hops += 1
             return True
 
-    def latch(self, error: GuardStopped) -> Stop:
-        """Latch *error* as what ended the run; the first one stays."""
+    def latch(self, error: GuardStopped, *, heard: bool = False, actions: Sequence[str] | None = None) -> Stop:
+        """Latch *error* as what ended the run; the first one stays.
+
+        *heard* is for a stop that another process has latched, *actions* for one that leaves less than ON_LIMIT to do.
+        """
         with self.lock:
+            first = self.stop is None
             if self.stop is None:
-                actions, reason = self.policy.on_limit, ""
+                actions, reason = tuple(self.policy.on_limit if actions is None else actions), ""
                 if not (self._owner and self.engine.plugins.has_decide_hook):
                     fits = self.keeps_share and self._conclusion_fits()
                     if self.keeps_share and not fits:
@@ -243,13 +265,19 @@ class Run:
                 error.run = self
                 self.stop = Stop(error, actions)
                 self.stop.reason = reason
-            return self.stop
+            stop = self.stop
+        if first and not heard:
+            self.record.stopped()
+        return stop
 
     def _conclusion_fits(self) -> bool:
         """True where something of every limit is left: else control would go to the owner for nothing, and a
         topped-up run would go on from there instead of from where it was stopped."""
         for account in self.accounts:
-            balance = self.ledger.read(account)
+            try:
+                balance = self.ledger.read(account)
+            except StoreUnavailable:
+                return False
             for unit in ("tokens", "model_calls", "nano_usd"):
                 limit = getattr(balance.limits, unit)
                 if limit is not None and getattr(balance.settled, unit) + getattr(balance.held, unit) >= limit:
@@ -266,8 +294,12 @@ class Run:
         return raised
 
     def spent(self) -> Amounts:
-        """What is settled so far."""
-        return self.ledger.read(self.account).settled
+        """What is settled so far; while the store of a shared run is lost, what was last known of it."""
+        try:
+            self._known_spent = self.ledger.read(self.account).settled
+        except StoreUnavailable:
+            self.note("the store was lost when this was read: what was spent may be more")
+        return self._known_spent
 
     def unspent(self) -> Limits:
         """What is left of each limit; `None` where there is none."""
@@ -357,19 +389,21 @@ class Run:
     def adopt(self, state: Mapping[str, Any], *, human_input: bool) -> None:
         """Become the run that *state* was saved by. Budgets go on; with a human's input, what measures a
         runaway (hops, repetition, deadline) starts anew."""
-        unused = self.account
+        unused, unused_id = self.account, self.id
         self.id = str(state["id"])
         before = self.engine.known_run(self.id)
-        self.account = self.ledger.open(unused.scope.split(":", 1)[0] + f":{self.id}", self.limits)
+        self.account = self.ledger.open(unused.scope.split(":", 1)[0] + f":{self.id}", self.limits, root=self.root)
         self.accounts = (self.account, *self.accounts[1:])
         self.ledger.close(unused)
-        self.engine.know_top_ups(self.id, TopUps.restored(state.get("top_ups")))
+        stored = self.record.read() or {}
+        for known in (state, stored):
+            self.engine.know_top_ups(self.id, TopUps.restored(known.get("top_ups")))
         self.engine.apply_top_ups(self)
         self.resumed = True
         # A person who approved it in a review has looked at it, as one who answers an interrupt has.
         human_input = human_input or approved_in_review(self, state)
         stop = stop_in_force(self, state, human_input=human_input)
-        self.restore(state)
+        self.restore({**state, "hops": max(int(state.get("hops", 0)), int(stored.get("hops", 0)))})
         self.took_input = self.took_input or human_input
         if human_input:
             self.hops = 0
@@ -383,6 +417,9 @@ class Run:
             stop.run = self
             self.stop = Stop(stop, ())
             self.stop.reason = "resumed without a raised limit"
+        elif stored.get("stop"):
+            self.record.lifted()
+        self.record.moved(unused_id)
         self.engine.event(self, "run_resumed", hops=self.hops, spent=self.spent()._asdict())
 
 

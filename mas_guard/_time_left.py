@@ -34,6 +34,8 @@ def expired(run: Run, scope: StepScope | None, concluding: bool) -> BaseExceptio
 def check_time(run: Run, scope: StepScope | None, *, concluding: bool) -> None:
     """Raise `DeadlineExceeded` where the run's or the step's time is over."""
     left = run.time_left(concluding=concluding) if run.may_be_late() else None
+    if left is not None and left <= 0 and run.record.look():
+        left = run.time_left(concluding=concluding)  # topped up from outside
     if left is not None and left <= 0:
         limit = run.clock.limit or 0.0
         error = DeadlineExceeded(
