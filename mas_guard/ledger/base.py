@@ -277,7 +277,7 @@ class Ledger(ABC):
         """As `open`, for an account that other processes pay from from the start: a window's, a group's."""
         return self.open(scope, limits, root=root)
 
-    def share(self, account: Account) -> None:
+    def share(self, account: Account) -> None:  # noqa: B027 - most ledgers have nothing to do
         """Say that other processes pay from *account* too, from now on. Matters where a ledger goes on without its store."""
 
     @abstractmethod

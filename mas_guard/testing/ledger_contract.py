@@ -7,9 +7,10 @@ A store supplies one fixture::
         def make_ledger(self):
             return lambda clock: MyLedger(clock=clock)
 
-`clock` is a callable that returns seconds; the tests move it by hand. The queue's part stands in
-`ledger_queue_contract.py` and the one under threads and tasks in `ledger_crowd_contract.py`;
-`LedgerContract` runs all three.
+`clock` is a callable that returns seconds; the tests move it by hand. A store that several processes share also
+supplies `elsewhere`: the ledger that another process has of the same store. The queue's part stands in
+`ledger_queue_contract.py`, the one under threads and tasks in `ledger_crowd_contract.py`, that of halted accounts in
+`ledger_halt_contract.py`; `LedgerContract` runs all of them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import pytest
 
 from mas_guard.ledger import REMEMBERED_IDS, Breach, Ledger
 from mas_guard.testing.ledger_crowd_contract import LedgerCrowdContract
+from mas_guard.testing.ledger_halt_contract import LedgerHaltContract
 from mas_guard.testing.ledger_queue_contract import LedgerQueueContract
 from mas_guard.testing.ledger_steps import (
     Clock,
@@ -369,7 +371,7 @@ class LedgerHoldContract(LedgerFixtures):
                 act()
 
 
-class LedgerContract(LedgerHoldContract, LedgerQueueContract, LedgerCrowdContract):
+class LedgerContract(LedgerHoldContract, LedgerQueueContract, LedgerHaltContract, LedgerCrowdContract):
     """All that a ledger must do."""
 
 

@@ -2,8 +2,8 @@
 
 A store runs it with `run_ledger_machine(make_ledger, steps=20_000)`. Four levels: two runs and their group, and
 an agent inside the first. Steps: reserve, take what fits, wait, leave the queue, send, settle (also twice, and
-late), release, lease ends, clock jumps both ways, top-ups, charges, closing and opening again; asks that are
-nested in live calls. With `breaches=True` calls also use more than they hold and charges pass the limit.
+late), release, lease ends, clock jumps both ways, top-ups, charges, halting, closing and opening again; asks that are
+nested in live calls, and such that a halted level lets through. With `breaches=True` calls also use more than they hold and charges pass the limit.
 """
 
 # ruff: noqa: D102 - a step's name is its sentence
@@ -92,6 +92,7 @@ class LedgerMachine(RuleBasedStateMachine):
             wish.keep,
             float(wish.lease),
             frozenset({sent[wish.nested % len(sent)]} if wish.nested % 3 == 0 and sent else ()),
+            wish.passes_halt,
         )
 
     def _reserve(self, ask: Ask, fitting: bool) -> None:
@@ -99,11 +100,16 @@ class LedgerMachine(RuleBasedStateMachine):
         result = self.ledger.reserve_fitting(ask) if fitting else self.ledger.reserve(ask)
         if isinstance(result, Grant):
             assert not result.spent
+            assert not self.truth.halts(ask), "a halted level has granted"
             assert result.output == (now if fitting else ask.output) == now
             assert fitting or ask.inside or not self._overtakes(ask), "somebody who waits was overtaken"
             self._note(ask, result)
             return
         assert self._figures_are_true(result, ask)
+        assert result.halted == self.truth.halts(ask)
+        if result.halted:
+            assert not result.can_wait
+            return
         queues = not fitting and not ask.inside
         may_be_kept_back = queues and self._may_be_kept_back(ask)
         assert now < (ask.least_output if fitting else ask.output) or may_be_kept_back
@@ -207,6 +213,17 @@ class LedgerMachine(RuleBasedStateMachine):
         else:
             self.ledger.set_limits(level.account, level.limits)
 
+    @rule(scope=st.sampled_from(("group", "one", "two", "agent")), halted=seldom)
+    def halt_or_lift(self, scope: str, halted: bool) -> None:
+        level = self.truth.levels[self.open[scope]]
+        if halted == level.halted and not halted:
+            return
+        self.ledger.halt(level.account, halted)
+        level.halted = halted
+        for waits in [waits for waits in self.waiting if self.truth.halts(waits.ask)]:
+            assert waits.queued.refused.halted
+            self.waiting.remove(waits)
+
     @rule(path=paths, spent=amounts, twice=st.booleans(), really=seldom)
     def charge(self, path: tuple[str, ...], spent: Amounts, twice: bool, really: bool) -> None:
         if not really:
@@ -247,12 +264,14 @@ class LedgerMachine(RuleBasedStateMachine):
         for waits in answered:
             result = waits.queued.ticket.result
             if isinstance(result, Grant):
+                assert not self.truth.halts(waits.ask), "a halted level has granted"
                 assert waits.ask.least_output <= result.output <= waits.ask.output
                 self._note(waits.ask, result)
                 if not waits.ask.inside:
                     assert not self._overtakes(waits.ask, waits.number), "somebody who waits was overtaken"
             else:
                 assert isinstance(result, Refusal)
+                assert result.halted == self.truth.halts(waits.ask)
                 assert not result.can_wait
         for waits in self.waiting:
             short = self.truth.short(waits.ask, waits.ask.output)
@@ -264,6 +283,7 @@ class LedgerMachine(RuleBasedStateMachine):
             balance = self.ledger.read(account)
             held = self.truth.held(level)
             assert balance.limits == level.limits
+            assert balance.halted == level.halted
             assert (balance.settled, balance.held, balance.crashed) == (level.settled, held, level.crashed)
             assert list(balance.breaches) == level.breaches
             if not self.breaches:
@@ -329,8 +349,10 @@ class LedgerMachine(RuleBasedStateMachine):
     def _figures_are_true(self, refusal: Refusal, ask: Ask) -> bool:
         level = self.truth.levels[refusal.account]
         keep = getattr(ask.keep, refusal.unit) if refusal.account is ask.accounts[0] else 0
+        limit = getattr(level.limits, refusal.unit)
+        used = refusal.settled + refusal.held
         return (
-            refusal.limit == getattr(level.limits, refusal.unit) - keep
+            refusal.limit == (used if limit is None and refusal.halted else limit - keep)
             and refusal.settled == getattr(level.settled, refusal.unit)
             and refusal.held == getattr(self.truth.held(level), refusal.unit)
             and refusal.asked

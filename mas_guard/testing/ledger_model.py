@@ -18,7 +18,7 @@ State = Literal["live", "settled", "released", "lapsed", "crashed"]
 
 @dataclass(eq=False)
 class Level:
-    """One account: its limits and what was spent there."""
+    """One account: its limits, what was spent there, and whether it is halted."""
 
     account: Account
     limits: Limits
@@ -26,6 +26,7 @@ class Level:
     crashed: Amounts = ZERO
     breaches: list[Breach] = field(default_factory=list)
     closed: bool = False
+    halted: bool = False
 
 
 @dataclass(eq=False)
@@ -123,6 +124,10 @@ class Truth:
                 if need and room is not None and need > room - keep[unit] + coming[unit]:
                     short.add((level, unit))
         return short
+
+    def halts(self, ask: Ask) -> bool:
+        """True where a level of *ask* is halted and does not let it through."""
+        return not ask.passes_halt and any(self.levels[account].halted for account in ask.accounts)
 
     def largest(self, ask: Ask, back: bool = False) -> int:
         """Return the largest output that fits, at most `ask.output`; -1 where `least_output` does not fit."""

@@ -42,6 +42,11 @@ class LedgerFixtures:
         """Return an empty ledger."""
         return make_ledger(clock)
 
+    @pytest.fixture
+    def elsewhere(self, ledger: Ledger) -> Ledger:
+        """Return what another process has of the same store; a store that processes share supplies its own."""
+        return ledger
+
 
 class InQueue:
     """One who waits, and how often it was woken."""

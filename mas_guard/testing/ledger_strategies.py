@@ -36,6 +36,7 @@ class Wish:
     keep: Amounts
     lease: int
     nested: int
+    passes_halt: bool
 
 
 wishes = st.builds(
@@ -48,4 +49,5 @@ wishes = st.builds(
     keep=st.just(ZERO) | amounts,
     lease=st.integers(1, 60),
     nested=picks,
+    passes_halt=seldom,
 )

@@ -50,6 +50,10 @@ class TestRedisLedger(LedgerContract):
     def make_ledger(self, apart) -> MakeLedger:
         return apart
 
+    @pytest.fixture
+    def elsewhere(self, make, ledger, clock):
+        return make(clock=clock, prefix=ledger.prefix)
+
 
 def test_no_level_is_ever_overspent_and_nothing_leaks(apart):
     assert run_ledger_machine(apart, steps=STEPS, repeatable=STEPS == DEFAULT_STEPS) >= STEPS

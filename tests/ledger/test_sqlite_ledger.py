@@ -23,6 +23,10 @@ class TestSqliteLedger(LedgerContract):
         numbers = count()
         return lambda clock: SqliteLedger(tmp_path / f"ledger-{next(numbers)}.db", clock=clock)
 
+    @pytest.fixture
+    def elsewhere(self, ledger, clock) -> SqliteLedger:
+        return SqliteLedger(ledger.path, clock=clock)
+
 
 class TestSqliteLedgerOfSeveralProcesses(LedgerContract):
     @pytest.fixture

@@ -48,6 +48,11 @@ class Figures:
         return found
 
     @property
+    def halted_accounts(self) -> list[RedisAccount]:
+        """The levels that are halted, whether the ask passes or not."""
+        return [account for account, level in zip(self._accounts, self._levels, strict=True) if level.halted]
+
+    @property
     def waiting_helps(self) -> bool:
         """See `Outlook.waiting_helps`."""
         return self.outlook.waiting_helps(self._ask)

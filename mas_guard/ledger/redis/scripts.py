@@ -15,19 +15,24 @@ from typing import NamedTuple
 from mas_guard.ledger.redis.resp import packed
 
 NEEDS = "-- needs: "
+HOME = "mas_guard.ledger.redis"
 
 
 class Script:
     """One script.
+
+    Args:
+        name: Its file's name.
+        home: The package whose folder `lua` holds it, and what it needs.
 
     Attributes:
         name: Its file's name.
         text: What is sent to a server that does not know it.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, home: str = HOME) -> None:
         self.name = name
-        self.text = _text(name)
+        self.text = _text(name, home)
         hash = hashlib.sha1(self.text, usedforsecurity=False).hexdigest().encode()
         self._by_hash = packed((b"EVALSHA", hash, b"1"))
         self._by_text = packed((b"EVAL", self.text, b"1"))
@@ -57,13 +62,13 @@ class Call(NamedTuple):
 
 
 @cache
-def script(name: str) -> Script:
-    """The script in `lua/<name>.lua`."""
-    return Script(name)
+def script(name: str, home: str = HOME) -> Script:
+    """The script in `lua/<name>.lua` of the package *home*."""
+    return Script(name, home)
 
 
-def _text(name: str) -> bytes:
-    folder = files("mas_guard.ledger.redis") / "lua"
+def _text(name: str, home: str) -> bytes:
+    folder = files(home) / "lua"
     own = (folder / f"{name}.lua").read_text(encoding="utf-8")
     needs = next((line[len(NEEDS) :].split(", ") for line in own.splitlines() if line.startswith(NEEDS)), [])
     parts = [(folder / f"{part}.lua").read_text(encoding="utf-8") for part in needs]

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any, Protocol, cast
@@ -49,7 +48,7 @@ class WaitingRoom:
         self.lock = threading.RLock()
         self.waiting: dict[Waiter, None] = {}
         self._arrivals = count()
-        self._newcomers: deque[Waiter] = deque()
+        self._newcomers: dict[Waiter, None] = {}  # in order: they are looked at first
         self._agenda: dict[RedisAccount, None] = {}
         self._serving = False
 
@@ -114,7 +113,7 @@ class WaitingRoom:
         with self.lock:
             self._agenda.update(dict.fromkeys(accounts))
             if newcomer is not None:
-                self._newcomers.append(newcomer)
+                self._newcomers[newcomer] = None
             if self._serving:
                 return  # the one who serves goes on with it
             self._serving = True
@@ -153,7 +152,8 @@ class WaitingRoom:
     def _next(self) -> list[Waiter]:
         with self.lock:
             while self._newcomers:
-                waiter = self._newcomers.popleft()
+                waiter = next(iter(self._newcomers))
+                del self._newcomers[waiter]
                 if waiter.waiting:
                     return [waiter]
             while self._agenda:
@@ -176,9 +176,10 @@ class WaitingRoom:
                     self._desk.give_back_unsent(found)
                 return
             outlook = found.outlook
-            halted = found.halted
-            if halted is not None:
-                self.leave(waiter, halted)
+            for account in found.halted_accounts:
+                self._look_at_all(account)
+            if found.halted is not None:
+                self.leave(waiter, found.halted)
             elif outlook.lacking is not None:
                 self.leave(waiter, found.refusal(outlook.lacking, ask.output, can_wait=False))
             elif in_turn and not found.waiting_helps:
@@ -188,6 +189,13 @@ class WaitingRoom:
             else:
                 self._line_up(waiter, found.short())
                 return
+
+    def _look_at_all(self, account: RedisAccount) -> None:
+        """Look next at all who wait on *account*, which is halted, those who pass left out: nobody is in turn there."""
+        with self.lock:
+            if account.queue is not None:
+                refused = [waiter for waiter in account.queue.everyone if not waiter.ask.passes_halt]
+                self._newcomers.update(dict.fromkeys(refused))
 
     def _line_up(self, waiter: Waiter, short: list[tuple[RedisAccount, int]]) -> None:
         with self.lock:

@@ -124,7 +124,7 @@ class Connections:
             connection.execute(f"PRAGMA cache_size = {_CACHE}")
             connection.execute(f"PRAGMA journal_size_limit = {_LONGEST_WAL}")
             connection.execute("BEGIN IMMEDIATE")
-            prepare(connection, self.path)
+            self._make_tables(connection)
             connection.execute("COMMIT")
         except BaseException:
             connection.close()
@@ -132,6 +132,10 @@ class Connections:
         found = os.stat(self.path)
         self._file = found.st_dev, found.st_ino
         return connection
+
+    def _make_tables(self, connection: sqlite3.Connection) -> None:
+        """Make the tables, or bring them up to date, inside the transaction that is open."""
+        prepare(connection, self.path)
 
     def _connect(self, timeout: float) -> sqlite3.Connection:
         connection = sqlite3.connect(

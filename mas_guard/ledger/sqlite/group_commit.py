@@ -85,7 +85,7 @@ class GroupCommit:
         patience: Seconds after which a call that another thread should have carried out is given up.
 
     Attributes:
-        turn: Held by whoever carries out.
+        turn: Held by whoever carries out; `let_go` gives it back.
     """
 
     def __init__(self, transactions: Transactions, patience: float) -> None:
@@ -114,6 +114,14 @@ class GroupCommit:
             raise item.error
         return item.result
 
+    def let_go(self) -> None:
+        """Give the turn back, and let somebody go on of those who came meanwhile: else they would sleep for good."""
+        self.turn.release()
+        try:
+            self._waiting[0].wake()
+        except IndexError:
+            pass  # nobody came
+
     def _lead(self, own: Item) -> None:
         """Carry out what waits. The turn is held, and given back here."""
         batch: list[Item] = []
@@ -132,19 +140,11 @@ class GroupCommit:
                 self._waiting.extendleft(item for item in reversed(batch) if not item.done)
                 raise
         finally:
-            self.turn.release()
-            if self._waiting:
-                self._pass_on()
+            self.let_go()
             for call in afterwards:
                 call()
             for item in batch:
                 item.wake()
-
-    def _pass_on(self) -> None:
-        try:
-            self._waiting[0].wake()
-        except IndexError:
-            pass  # somebody has taken it meanwhile
 
     def _give_up(self, item: Item) -> None:
         try:

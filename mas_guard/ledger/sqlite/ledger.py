@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 import os
 import sqlite3
-import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -87,7 +86,7 @@ class SqliteLedger(Ledger):
         self._retention = Retention(retention)
         self._connections = Connections(self.path, timeout, allow_network_file_system)
         self._accounts: dict[str, SqliteAccount] = {}
-        self._held: list[threading.RLock] = []
+        self._held: list[Callable[[], None]] = []
         self._start()
         self._finalizer = weakref.finalize(self, self._connections.close)
         forking.follow(self)
@@ -241,23 +240,28 @@ class SqliteLedger(Ledger):
 
     def disconnect(self) -> None:
         """Close this process's connections; the next call opens them again. Nothing is lost, held or forgotten."""
-        with self._commits.turn:
+        self._commits.turn.acquire()
+        try:
             self._connections.close()
+        finally:
+            self._commits.let_go()
 
     # Forking
 
     def before_fork(self) -> None:
         """See `forking.py`."""
         patience = 3 * self._connections.timeout
-        locks = (self._commits.turn, self._connections.reading)
-        self._held = [lock for lock in locks if lock.acquire(timeout=patience)]
-        if len(self._held) == len(locks) and not self._transactions.open:
+        if self._commits.turn.acquire(timeout=patience):
+            self._held.append(self._commits.let_go)
+        if self._connections.reading.acquire(timeout=patience):
+            self._held.append(self._connections.reading.release)
+        if len(self._held) == 2 and not self._transactions.open:
             self._connections.close()
 
     def after_fork_in_parent(self) -> None:
         """See `forking.py`."""
         while self._held:
-            self._held.pop().release()
+            self._held.pop()()
 
     def after_fork_in_child(self) -> None:
         """See `forking.py`."""
