@@ -72,6 +72,10 @@ class Engine:
         if found is None:
             found = open_store(policy, self.plugins.stores(), self._tell_of_store)
             found = self._stores.setdefault(policy.store, found)
+            if found.shared:
+                from mas_guard._child_processes import follow_forks  # lazily: in memory there is nothing to share
+
+                follow_forks()
         return found
 
     def _tell_of_store(self, event: str, fields: Mapping[str, Any]) -> None:

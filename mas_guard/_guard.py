@@ -154,6 +154,12 @@ class Guard:
         if self._process_policy is None:
             self.instrument()
             self._launched = self._process_policy is not None
+        if self._launched:
+            from mas_guard._child_processes import child_patches
+            from mas_guard._context import enter_inherited
+
+            child_patches.apply()
+            enter_inherited()
 
     def _arm_or_tell(self, adapter: Adapter, policy: Policy) -> None:
         try:
@@ -190,6 +196,8 @@ class Guard:
             self._launched = False
             left = [seam for adapter in self._armed.values() for seam in adapter.disarm()]
             left += thread_patches.remove()
+            if (children := sys.modules.get("mas_guard._child_processes")) is not None:
+                left += children.child_patches.remove()
             self._armed.clear()
             self.not_armed.clear()
             return left

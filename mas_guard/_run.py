@@ -402,6 +402,8 @@ class Run:
         self.resumed = True
         # A person who approved it in a review has looked at it, as one who answers an interrupt has.
         human_input = human_input or approved_in_review(self, state)
+        if stored.get("stop") and not state.get("stop"):  # stopped from outside since the checkpoint was written
+            state = {**state, **{name: stored.get(name) for name in ("stop", "limits", "top_ups")}}
         stop = stop_in_force(self, state, human_input=human_input)
         self.restore({**state, "hops": max(int(state.get("hops", 0)), int(stored.get("hops", 0)))})
         self.took_input = self.took_input or human_input
@@ -417,7 +419,7 @@ class Run:
             stop.run = self
             self.stop = Stop(stop, ())
             self.stop.reason = "resumed without a raised limit"
-        elif stored.get("stop"):
+        elif stored:
             self.record.lifted()
         self.record.moved(unused_id)
         self.engine.event(self, "run_resumed", hops=self.hops, spent=self.spent()._asdict())

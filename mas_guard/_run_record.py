@@ -53,7 +53,9 @@ class RunRecord:
         if self._store.shared and not self.joined:
             self._begun = True
             stop = stop_record(self._run)
-            self._write(lambda value: self._as_begun({**value, "stop": stop}))
+            self._write(
+                lambda value: self._as_begun({**value, "hops": 0, "stop": stop})
+            )  # a person's input begins anew
 
     def moved(self, unused: str) -> None:
         """The run goes on under the id that it had before; *unused* was its id until now."""
@@ -123,7 +125,7 @@ class RunRecord:
         if not self._store.shared or self.joined or not self._begun:
             return
         told = {"status": status, "rule": outcome.rule, "reason": outcome.reason[:1000], "ended": time.time()}
-        told |= {"spent": list(outcome.spent), "notes": list(outcome.notes)[:20]}
+        told |= {"spent": list(outcome.spent), "notes": list(outcome.notes)[:20], "stop": stop_record(self._run)}
         self._write(lambda value: {**self._seen(value), **told})
 
     # -- what other processes have written ----------------------------------------------------------
@@ -186,6 +188,7 @@ class RunRecord:
             "mode": run.policy.mode,
             "status": "running",
             "scope": run.account.scope,
+            "root": run.root,
             "began": run.started_at,
             "deadline": None if run.clock.limit is None else time.time() + (run.clock.left() or 0.0),
             "process": {"host": _host, "pid": os.getpid()},

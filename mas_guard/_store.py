@@ -12,7 +12,8 @@ from urllib.parse import quote, unquote, urlsplit
 from mas_guard._launched import settings_directory
 from mas_guard.errors import ConfigError
 from mas_guard.ledger import Account, Ledger, MemoryLedger
-from mas_guard.records.store import MemoryRecordStore, RecordStore
+from mas_guard.records.memory import MemoryRecordStore
+from mas_guard.records.store import RecordStore
 
 if TYPE_CHECKING:
     from mas_guard.config import Policy

@@ -28,6 +28,8 @@ __all__ = ["commands", "main"]
         "contracts": "mas_guard.cli.contracts:contracts",
         "replay": "mas_guard.cli.replay:replay",
         "reviews": "mas_guard.cli.reviews:reviews",
+        "runs": "mas_guard.cli.runs:runs",
+        "ledger": "mas_guard.cli.ledger:ledger",
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
