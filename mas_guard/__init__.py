@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from mas_guard._front_door import get_last_outcome as last_outcome
     from mas_guard._group import Group
     from mas_guard._guard import Guard
+    from mas_guard._once import effect_id
     from mas_guard._plain_run import PlainRun
+    from mas_guard._tenant import tenant
     from mas_guard.config import Policy, load_policy
     from mas_guard.errors import (
         AdapterError,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
         GuardStopped,
         HandoffRejected,
         HopLimitExceeded,
+        NoEffect,
         NotConverging,
         OwnershipConflict,
         RepetitionDetected,
@@ -65,11 +68,13 @@ _HOMES = {
         "unregister", "validator", "wrap",
     ),
     "mas_guard._guard": ("Guard",),
+    "mas_guard._once": ("effect_id",),
     "mas_guard._plain_run": ("PlainRun",),
+    "mas_guard._tenant": ("tenant",),
     "mas_guard.config": ("Policy", "load_policy"),
     "mas_guard.errors": (
         "AdapterError", "AdapterNotFound", "BudgetExceeded", "ConfigError", "DeadlineExceeded", "EscalationRequired",
-        "GuardError", "GuardStopped", "HandoffRejected", "HopLimitExceeded", "NotConverging", "OwnershipConflict",
+        "GuardError", "GuardStopped", "HandoffRejected", "HopLimitExceeded", "NoEffect", "NotConverging", "OwnershipConflict",
         "RepetitionDetected", "ResultRejected", "SeamMissing", "StoreUnavailable", "TurnLimitExceeded", "UnsupportedVersion",
     ),
     "mas_guard.hookspecs": ("hookimpl",),
@@ -80,10 +85,10 @@ _WHERE = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "AdapterError", "AdapterNotFound", "BudgetExceeded", "ConfigError", "DeadlineExceeded", "Decision",
     "Envelope", "EscalationRequired", "Group", "Guard", "GuardError", "GuardStopped", "HandoffRejected", "HopLimitExceeded",
-    "NotConverging", "Outcome", "OwnershipConflict", "PlainRun", "Policy", "RepetitionDetected", "ResultRejected", "SeamMissing",
-    "StoreUnavailable", "TurnLimitExceeded", "UnsupportedVersion", "Verdict", "bypass", "evidence", "extract", "group", "hookimpl", "inject",
-    "instrument", "last_outcome", "load_policy", "outcome", "register", "reviewed", "run", "status", "uninstrument",
-    "unregister", "validator", "wrap",
+    "NoEffect", "NotConverging", "Outcome", "OwnershipConflict", "PlainRun", "Policy", "RepetitionDetected", "ResultRejected", "SeamMissing",
+    "StoreUnavailable", "TurnLimitExceeded", "UnsupportedVersion", "Verdict", "bypass", "effect_id", "evidence", "extract", "group", "hookimpl", "inject",
+    "instrument", "last_outcome", "load_policy", "outcome", "register", "reviewed", "run", "status", "tenant",
+    "uninstrument", "unregister", "validator", "wrap",
 ]  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from mas_guard._effects import Flow, Proceed, Scope
 from mas_guard._gate import escalate_limit, final_envelope, judge_result
 from mas_guard._group import current_groups
 from mas_guard._run import Run, current_run
+from mas_guard._start import refused_at_start
 from mas_guard._step_scope import current_step
 from mas_guard.errors import EscalationRequired, GuardStopped, StoreUnavailable
 from mas_guard.types import CallOutcome, Envelope, Outcome, OutcomeStatus
@@ -44,14 +45,16 @@ def run_flow(
     engine.event(run, "run_started", owner=run.owner)
     engine.plugins.tell(engine.plugins.run_started, run)
     run.record.begin()
-    if run.policy.mode == "enforce":
-        for group in run.groups:
-            refused = group.exhausted()
-            if refused is not None:
-                run.latch(refused).abort("the group's budget is gone")
-                engine.record_stop(run)
-                finish(run, CallOutcome(error=refused), state, on_outcome)
-                raise run.raised()
+    try:
+        refused = refused_at_start(run)
+    except StoreUnavailable as lost:  # nothing is latched: it may begin once the store is back
+        finish(run, CallOutcome(error=lost), state, on_outcome)
+        raise run.raised(lost) from lost.__cause__
+    if refused is not None:
+        run.latch(refused).abort("nothing was sent")
+        engine.record_stop(run)
+        finish(run, CallOutcome(error=refused), state, on_outcome)
+        raise run.raised()
     inside: Scope = ()
     if scope is not None:
         outside_steps: Scope = ((current_step, None),) if current_step.get() is not None else ()

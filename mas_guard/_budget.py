@@ -11,7 +11,16 @@ from mas_guard._step_scope import StepScope
 from mas_guard.errors import BudgetExceeded
 from mas_guard.ledger import Account, Ask, Grant, Refusal
 from mas_guard.prices import ModelFacts, cost, input_bound, model_facts
-from mas_guard.types import NANO_USD_PER_USD, ZERO, Amounts, Call, CallOutcome, Limits, ModelCall, ToolCall, Usage
+from mas_guard.types import ZERO, Amounts, Call, CallOutcome, Limits, ModelCall, ToolCall, Usage
+from mas_guard.windows import (
+    accounts_of,
+    is_over,
+    look_at_windows,
+    refusing_window,
+    seconds_until_over,
+    tell_of_refusal,
+)
+from mas_guard.windows.wording import NAME, begins_anew, figure, level_of, setting_of
 
 OUTPUT_FLOOR = 1024  # tokens; a smaller share of what is left is not worth a call while more is to be had
 LEAST_OUTPUT = 16  # tokens; some interfaces refuse a smaller cap
@@ -64,6 +73,7 @@ class Booking:
                 f"a reply of {getattr(self.call, 'model', '')} used more than was held for it and was booked in full"
             )
             self.run.engine.event(self.run, "breach", rule="budget", held=list(self.amounts), actual=list(actual))
+        look_at_windows(self.run)
 
     def _actual(self, outcome: CallOutcome) -> Amounts:
         if isinstance(self.call, ToolCall):
@@ -115,6 +125,17 @@ def reserve(
     run: Run, call: Call, scope: StepScope | None, inside: frozenset[str], concluding: bool, keep: Amounts
 ) -> Generator[Effect, Any, Booking | Refusal]:
     """Hold an upper bound of *call* on every level, or return the refusal. *keep* is what must be left to the owner."""
+    found = yield from _reserve(run, call, scope, inside, concluding, keep)
+    while isinstance(found, Refusal) and is_over(run, found):  # the window began anew while the call waited
+        found = yield from _reserve(run, call, scope, inside, concluding, keep)
+    if isinstance(found, Refusal):
+        tell_of_refusal(run, found)
+    return found
+
+
+def _reserve(
+    run: Run, call: Call, scope: StepScope | None, inside: frozenset[str], concluding: bool, keep: Amounts
+) -> Generator[Effect, Any, Booking | Refusal]:
     accounts = _accounts(run, scope, concluding)
     if isinstance(call, ToolCall):
         ask = Ask(run.next_hold(), accounts, ONE_TOOL_CALL, ZERO, 0, 0, keep, UNDISPATCHED_LEASE, inside)
@@ -147,13 +168,14 @@ def _notes_bound(call: ModelCall) -> int:
 
 
 def _accounts(run: Run, scope: StepScope | None, concluding: bool) -> tuple[Account, ...]:
+    every = run.accounts + accounts_of(run)
     if scope is None or concluding:
-        return run.accounts
+        return every
     if scope.account is None:
         limits = run.policy.agent_limits(scope.agent)
         if limits != NO_LIMITS:
             scope.account = run.open_inner(f"agent:{run.id}:{scope.agent}:{scope.identity}", limits)
-    return run.accounts + scope.accounts()
+    return every + scope.accounts()
 
 
 def _ask(
@@ -196,10 +218,12 @@ def _hold(run: Run, call: Call, facts: ModelFacts | None, ask: Ask) -> Generator
         waited = None
         if found.can_wait:
             began = run.engine.now()
-            waited = yield Wait(ledger, ask, _longest_wait(run))
+            waited = yield Wait(ledger, ask, _longest_wait(run, found))
             if run.engine.now() - began > LONG_WAIT:
                 seconds = round(run.engine.now() - began, 3)
                 run.engine.event(run, "budget_wait", rule="budget", seconds=seconds)
+            if waited is None and is_over(run, found):
+                return found
         # Where nothing can come back, or this caller may not wait, what fits now is taken.
         found = waited if waited is not None else ledger.reserve_fitting(ask)
     if isinstance(found, Refusal):
@@ -209,10 +233,9 @@ def _hold(run: Run, call: Call, facts: ModelFacts | None, ask: Ask) -> Generator
     return Booking(run, call, facts, found, waited=not at_once)
 
 
-def _longest_wait(run: Run) -> float | None:
-    left = run.time_left()
-    most = run.policy.budget_wait
-    return left if most is None else most if left is None else min(left, most)
+def _longest_wait(run: Run, refusal: Refusal) -> float | None:
+    bounds = (run.time_left(), run.policy.budget_wait, seconds_until_over(run, refusal))
+    return min((bound for bound in bounds if bound is not None), default=None)
 
 
 def model_maximum(run: Run, facts: ModelFacts | None) -> tuple[int, bool]:
@@ -282,7 +305,7 @@ def refusal_error(run: Run, call: Call, refusal: Refusal, scope: StepScope | Non
     if refusal.asked < 0:
         model = getattr(call, "model", "")
         return BudgetExceeded(
-            f"Run {run.id} has a limit in USD, and the price of model {model!r} is unknown: nothing was sent. "
+            f"Run {run.id} or what it is paid from has a limit in USD, and the price of model {model!r} is unknown: nothing was sent. "
             f'Add [models."{model}"] input_price = "…" and output_price = "…" (USD per million tokens) to '
             "mas-guard.toml, name its base model there, or set MAS_GUARD_UNKNOWN_PRICE to a price per million tokens.",
             unit=unit,
@@ -294,17 +317,25 @@ def refusal_error(run: Run, call: Call, refusal: Refusal, scope: StepScope | Non
     for group in run.groups:
         if refusal.account is group.account:
             level, setting = f"Group {group.name!r}", f"group({group.name!r}, {_GROUP_SETTING[unit]}=…)"
+    raised_by = f"Raise {setting} or split the run.{_chat_hint(run)}"
+    fields: dict[str, Any] = {}
+    window = refusing_window(run, refusal)
+    if window is not None:
+        level, setting = level_of(window), setting_of(window, unit)
+        raised_by = f"It begins anew at {begins_anew(window)}; raise {setting} to go on sooner."
+        fields = {"window": window.settings.name, "begins_anew": window.period.end}
     share = getattr(run.owner_share(), unit) if refusal.account is run.account and run.stop is None else 0
-    kept = f" ({_figure(unit, share)} more are kept for the owner)" if share else ""
+    kept = f" ({figure(unit, share)} more are kept for the owner)" if share else ""
     return BudgetExceeded(
-        f"{level}: {_figure(unit, refusal.settled)} spent, {_figure(unit, refusal.held)} held by calls under "
-        f"way, {_figure(unit, refusal.asked)} asked for, limit {_figure(unit, refusal.limit)} {_NAME[unit]}{kept}. "
-        f"Raise {setting} or split the run.{_chat_hint(run)}",
+        f"{level}: {figure(unit, refusal.settled)} spent, {figure(unit, refusal.held)} held by calls under "
+        f"way, {figure(unit, refusal.asked)} asked for, limit {figure(unit, refusal.limit)} {NAME[unit]}{kept}. "
+        + raised_by,
         unit="usd" if unit == "nano_usd" else unit,
         used=refusal.settled,
         held=refusal.held,
         asked=refusal.asked,
         limit=refusal.limit,
+        **fields,
     )
 
 
@@ -324,8 +355,3 @@ _GROUP_SETTING = {
     "tool_calls": "tool_calls",
     "nano_usd": "usd",
 }
-_NAME = {"tokens": "tokens", "model_calls": "model calls", "tool_calls": "tool calls", "nano_usd": "USD"}
-
-
-def _figure(unit: str, amount: int) -> str:
-    return f"{amount / NANO_USD_PER_USD:.6f}" if unit == "nano_usd" else f"{amount:,}".replace(",", " ")

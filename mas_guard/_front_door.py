@@ -23,7 +23,7 @@ def wrap(app: App, policy: Policy | None = None, **overrides: Any) -> App:
     """Guard *app* and return it: same type, same interface.
 
     Overrides are setting names in lower case, nested by dict (`budget={"usd": 2}, max_hops=8`); `on_outcome=`
-    is called with every run's outcome.
+    is called with every run's outcome, and `tenant=` is whom its runs are booked for, or a function that says it.
 
     Raises:
         AdapterNotFound: No installed adapter knows this kind of app.

@@ -19,6 +19,7 @@ from mas_guard._imports import import_watch
 from mas_guard._plain_run import PlainRun, open_plain_run
 from mas_guard._plugins import Plugins
 from mas_guard._run import Run, current_run, live_runs
+from mas_guard._tenant import tenant_of_run
 from mas_guard._threads import thread_patches
 from mas_guard.adapter import Adapter
 from mas_guard.config import Policy, load_policy
@@ -228,7 +229,6 @@ class Guard:
     ) -> Run:
         """Open a run for an adapter's outermost boundary, or one that counts for itself inside another's time and money."""
         told = tenant if tenant is not None else self._process_options.get("tenant")
-        tenant = str(told() if callable(told) else told or policy.tenant or "")
         run = Run(
             self.engine,
             policy,
@@ -237,7 +237,7 @@ class Guard:
             groups=joined_groups(),
             run_id=run_id,
             thread=thread,
-            tenant=tenant,
+            tenant=tenant_of_run(told, policy.tenant, within, joins),
             joins=joins,
         )
         if within is not None:

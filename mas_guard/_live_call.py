@@ -11,6 +11,7 @@ from mas_guard._time_left import expired, seconds_left
 from mas_guard.errors import GuardStopped, StoreUnavailable
 from mas_guard.ledger import Ask, Refusal
 from mas_guard.types import Amounts, Call, ModelCall, ToolCall
+from mas_guard.windows import accounts_of
 
 NOTHING: frozenset[str] = frozenset()
 
@@ -132,8 +133,9 @@ def _charge_more(live: LiveCall, amounts: Amounts) -> None:
     concluding = isinstance(live.call, ModelCall) and live.call.concluding
     if run.stop is not None and not concluding:
         raise run.raised()
-    ask = Ask(run.next_hold(), run.accounts, amounts, keep=run.owner_share(), passes_halt=concluding)
     try:
+        accounts = (*run.accounts, *accounts_of(run))
+        ask = Ask(run.next_hold(), accounts, amounts, keep=run.owner_share(), passes_halt=concluding)
         found = run.ledger.reserve_fitting(ask)
     except StoreUnavailable as error:
         raise run.raised(error) from error.__cause__

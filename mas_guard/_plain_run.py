@@ -10,6 +10,7 @@ from mas_guard._boundary import finish
 from mas_guard._drivers import drive
 from mas_guard._flow import agent_is_known, handoff_flow, step_flow
 from mas_guard._run import Run, current_run
+from mas_guard._start import refused_at_start
 from mas_guard._step_scope import StepScope, current_step
 from mas_guard.config import load_policy
 from mas_guard.errors import GuardError, GuardStopped
@@ -121,11 +122,11 @@ def open_plain_run(guard: Guard, name: str, owner: str, overrides: dict[str, Any
         engine.event(run, "run_started", owner=run.owner)
         engine.plugins.tell(engine.plugins.run_started, run)
         run.record.begin()
-        if policy.mode == "enforce":
-            for group in run.groups:
-                if (refused := group.exhausted()) is not None:
-                    run.latch(refused).abort("the group's budget is gone")
-                    raise run.raised()
+        refused = refused_at_start(run)
+        if refused is not None:
+            run.latch(refused).abort("nothing was sent")
+            engine.record_stop(run)
+            raise run.raised()
         yield plain
     except BaseException as raised:
         error = raised

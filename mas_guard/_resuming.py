@@ -69,6 +69,8 @@ def stop_in_force(run: Run, state: Mapping[str, Any], *, human_input: bool) -> G
     record = state.get("stop")
     if not record or run.policy.mode != "enforce":
         return None
+    if record.get("fields", {}).get("window"):
+        return None  # it may have begun anew; where it has not, the run is refused before its next call
     if human_input and record["rule"] in RUNAWAY_RULES:
         return None
     if state.get("limits") != run.limits_in_force():

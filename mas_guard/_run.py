@@ -25,6 +25,7 @@ from mas_guard._stop import Stop
 from mas_guard.errors import GuardStopped, OwnershipConflict, StoreUnavailable, passing_through
 from mas_guard.ledger import Account, Ledger
 from mas_guard.types import ZERO, Amounts, Limits, Outcome
+from mas_guard.windows import accounts_of, root_of_run, windows_of
 
 if TYPE_CHECKING:
     from mas_guard._engine import Engine
@@ -110,6 +111,7 @@ class Run:
         self.record = RunRecord(self, self.store)
         self.account = self._open_account(joins)
         self.accounts: tuple[Account, ...] = (self.account, *(group.account for group in groups))
+        self.windows = windows_of(self)
         self.outer: Run | None = None
         self.inner_accounts: list[Account] = []
         live_runs.add(self)
@@ -131,7 +133,7 @@ class Run:
     @property
     def root(self) -> str:
         """What decides the server of a cluster that keeps this run's books: all that it pays from have the same."""
-        return self.groups[0].root if self.groups else ""
+        return root_of_run(self.policy, self.tenant, self.groups)
 
     def open_inner(self, scope: str, limits: Limits) -> Account:
         """Open a budget within this run's, such as an activation's. It is closed when the run is forgotten: a late
@@ -273,11 +275,11 @@ class Run:
     def _conclusion_fits(self) -> bool:
         """True where something of every limit is left: else control would go to the owner for nothing, and a
         topped-up run would go on from there instead of from where it was stopped."""
-        for account in self.accounts:
-            try:
-                balance = self.ledger.read(account)
-            except StoreUnavailable:
-                return False
+        try:
+            balances = [self.ledger.read(account) for account in (*self.accounts, *accounts_of(self))]
+        except StoreUnavailable:
+            return False
+        for balance in balances:
             for unit in ("tokens", "model_calls", "nano_usd"):
                 limit = getattr(balance.limits, unit)
                 if limit is not None and getattr(balance.settled, unit) + getattr(balance.held, unit) >= limit:

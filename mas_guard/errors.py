@@ -19,6 +19,8 @@
     │ └ SeamMissing           .target .seam
     └ ConfigError             .source .key
 
+`NoEffect` stands apart: a tool of the app raises it.
+
 Every message says what happened, the figures, and the next step. `GuardStopped` is an `Exception` (a bare
 `BaseException` hangs some frameworks' tasks) and never a `RuntimeError` (others catch those).
 """
@@ -63,7 +65,10 @@ class GuardStopped(GuardError):
 
 
 class BudgetExceeded(GuardStopped):
-    """A budget is used up: `.used` of `.limit` `.unit`, and `.held` by calls still under way."""
+    """A budget is used up: `.used` of `.limit` `.unit`, and `.held` by calls still under way.
+
+    Where it is a window's, `.window` is its name, and `.begins_anew` when it does, in seconds since the epoch.
+    """
 
     rule = "budget"
     unit: str = ""
@@ -71,6 +76,8 @@ class BudgetExceeded(GuardStopped):
     held: int = 0
     asked: int = 0
     limit: int = 0
+    window: str = ""
+    begins_anew: float | None = None
 
 
 class DeadlineExceeded(GuardStopped):
@@ -175,6 +182,11 @@ class ConfigError(GuardError):
 
     source: str = ""
     key: str = ""
+
+
+class NoEffect(Exception):
+    """Raised by a tool whose effect happens at most once (`ONCE_TOOLS`): nothing has happened, so that it may be called
+    again. An error of the app's own says the same where its class derives from this one too."""
 
 
 _combined: dict[tuple[type, ...], type[GuardStopped]] = {}

@@ -20,6 +20,7 @@ from mas_guard.config.provenance import Provenance
 from mas_guard.config.schema import json_schema, reference
 from mas_guard.config.setting import Setting
 from mas_guard.config.table import RESERVED_VARIABLES, SETTINGS
+from mas_guard.config.windows import WindowSettings
 
 __all__ = [
     "POLL_ALLOWANCE",
@@ -37,6 +38,7 @@ __all__ = [
     "RuleSettings",
     "Setting",
     "ToolSettings",
+    "WindowSettings",
     "json_schema",
     "load_policy",
     "policy_of",

@@ -6,13 +6,16 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any
 
-from mas_guard.config.faults import conflict, not_yet
-from mas_guard.config.not_yet import store_that_comes_later
+from mas_guard.config.faults import conflict, shown
+from mas_guard.config.once import check_once
 from mas_guard.config.provenance import Provenance
 from mas_guard.config.review_checks import check_review
 from mas_guard.config.table import name_in, setting_of
+from mas_guard.config.windows import check_windows
 
 Origin = Callable[[str], str]
+
+OF_A_SERVER = ("redis", "rediss", "unix", "redis+sentinel", "redis+cluster", "valkey", "valkeys")
 
 
 def check(values: Mapping[str, Any], provenance: Mapping[str, Provenance]) -> None:
@@ -25,6 +28,8 @@ def check(values: Mapping[str, Any], provenance: Mapping[str, Provenance]) -> No
     _check_on_limit(values, origin)
     _check_store(values, origin)
     check_review(values, origin)
+    check_once(values, origin)
+    check_windows(values, origin)
     _check_models(values, origin)
     _check_termination(values, origin)
 
@@ -57,9 +62,20 @@ def _check_on_limit(values: Mapping[str, Any], origin: Origin) -> None:
 
 
 def _check_store(values: Mapping[str, Any], origin: Origin) -> None:
-    later = store_that_comes_later(values["STORE"])
-    if later:
-        raise not_yet("STORE", origin("STORE"), values["STORE"], later)
+    url = values["STORE"]
+    scheme, _, rest = url.partition(":")
+    if scheme.lower() == "sqlite" and not (rest.startswith("///") and rest.strip("/")):
+        raise conflict(
+            "STORE",
+            origin("STORE"),
+            f"{shown(url)} names no file",
+            "Use sqlite:///mas-guard.db for a file beside the app, or sqlite:////var/lib/app/mas-guard.db for one with an "
+            "absolute path.",
+        )
+    if scheme.lower() in OF_A_SERVER and not rest.startswith("//"):
+        raise conflict(
+            "STORE", origin("STORE"), f"{shown(url)} names no server", f"Write {scheme}://host:port, with two slashes."
+        )
 
 
 def _check_termination(values: Mapping[str, Any], origin: Origin) -> None:

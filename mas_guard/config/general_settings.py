@@ -97,14 +97,18 @@ GENERAL_SETTINGS: tuple[Setting, ...] = (
         "STORE",
         "url",
         "memory://",
-        "Where budgets are kept. `memory://` is this process; other schemes come from plugins.",
-        "memory://",
+        "Where budgets, windows and the records of runs are kept. `memory://` is this process alone. `sqlite:///mas-guard.db` is "
+        "a file that all processes of one machine share (`sqlite:////var/lib/app/mas-guard.db` with an absolute path). "
+        "`redis://host:6379/0`, `rediss://`, `unix://`, `valkey://`, `redis+sentinel://host:26379,host:26379/service` and "
+        "`redis+cluster://host:6379,host:6379` are a server that many machines share, and need the package redis. Other "
+        "schemes come from plugins.",
+        "sqlite:///mas-guard.db",
     ),
     Setting(
         "STORE_TIMEOUT",
         "duration",
         "1s",
-        "How long the store may take to answer, one retry included.",
+        "How long the store may take to answer, one retry included, before it counts as lost. No effect with `memory://`.",
         "500ms",
         unit="time",
         positive=True,
@@ -113,7 +117,8 @@ GENERAL_SETTINGS: tuple[Setting, ...] = (
         "RETENTION",
         "duration",
         "7d",
-        "How long records of finished runs are kept in a store that outlives the process.",
+        "How long the records of finished runs, and budgets that nobody uses, are kept in a store that outlives the process. A "
+        "window is kept for its own length and a day at the least.",
         "30d",
         unit="time",
         positive=True,
@@ -122,8 +127,9 @@ GENERAL_SETTINGS: tuple[Setting, ...] = (
         "ON_STORE_ERROR",
         "choice",
         "local",
-        "When the store is lost: a run known to live in this process alone goes on with what it has left (`local`), "
-        "or is refused at once (`closed`).",
+        "When the store is lost: a run known to live in this process alone goes on with what it has left, and what it spent "
+        "is booked once the store is back (`local`), or is refused at once (`closed`). What is shared (windows, groups, a run "
+        "that other processes take part in) is refused either way. No effect with `memory://`.",
         "closed",
         choices=("closed", "local"),
     ),
@@ -178,7 +184,8 @@ GENERAL_SETTINGS: tuple[Setting, ...] = (
         "TENANT",
         "text",
         "none",
-        "The tenant that runs are booked and recorded for.",
+        "The tenant that runs are booked and recorded for, where neither `mas_guard.tenant(NAME)` nor `wrap(…, tenant=…)` says "
+        "one.",
         "acme",
         optional=True,
     ),

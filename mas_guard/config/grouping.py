@@ -16,8 +16,10 @@ from mas_guard.config.groups import (
     RuleSettings,
     ToolSettings,
 )
+from mas_guard.config.once import once_tools
 from mas_guard.config.table import BY_KEY, TABLES, name_in, setting_of
 from mas_guard.config.values import UNLIMITED_REPEATS
+from mas_guard.config.windows import windows_in
 
 
 def parts_of(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -28,6 +30,7 @@ def parts_of(values: Mapping[str, Any]) -> dict[str, Any]:
         **plain,
         "poll_tools": frozenset(plain["poll_tools"]),
         "disable": frozenset(plain["disable"]),
+        "once_tools": once_tools(values),
         "budget": _budget(values, "BUDGET__"),
         "agent_budget": _budget(values, "AGENT_BUDGET__"),
         "repetition": Repetition(
@@ -41,6 +44,7 @@ def parts_of(values: Mapping[str, Any]) -> dict[str, Any]:
         ),
         "agents": MappingProxyType({name: _agent(values, given) for name, given in tables["AGENTS"].items()}),
         "budgets": MappingProxyType({name: _budget(given, "") for name, given in tables["BUDGETS"].items()}),
+        "windows": MappingProxyType(windows_in(tables["WINDOWS"])),
         "tools": MappingProxyType({name: ToolSettings(**given) for name, given in tables["TOOLS"].items()}),
         "models": MappingProxyType({name: ModelSettings(**given) for name, given in tables["MODELS"].items()}),
         "rules": MappingProxyType({name: RuleSettings(**given) for name, given in tables["RULES"].items()}),

@@ -85,9 +85,15 @@ class AgentSettings:
 
 @dataclass(frozen=True, slots=True)
 class ToolSettings:
-    """What holds for one tool: `repeat` equal calls with equal results are let through."""
+    """What holds for one tool; `None` where nothing is said of it alone.
 
-    repeat: int
+    Attributes:
+        repeat: How many equal calls with equal results are let through.
+        once: The arguments that tell one effect of it from another, as they were given.
+    """
+
+    repeat: int | None = None
+    once: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,12 @@
-"""The settings of one agent, group, tool, model or rule, by its name."""
+"""The settings of one agent, group, window, tool, model or rule, by its name."""
 
 from __future__ import annotations
 
 from mas_guard.config.contract_settings import CONTRACT_SETTINGS
 from mas_guard.config.coordination_settings import LOOP_SETTINGS
+from mas_guard.config.once_settings import ONCE_OF_TOOL
 from mas_guard.config.setting import Setting
+from mas_guard.config.window_settings import WINDOW_SETTINGS
 
 NAMED_SETTINGS: tuple[Setting, ...] = (
     *(
@@ -79,6 +81,7 @@ NAMED_SETTINGS: tuple[Setting, ...] = (
             ("USD", "USD", "40", "USD"),
         )
     ),
+    *WINDOW_SETTINGS,
     Setting(
         "TOOLS__*__REPEAT",
         "integer",
@@ -91,6 +94,7 @@ NAMED_SETTINGS: tuple[Setting, ...] = (
         least=1,
         narrowing="smaller",
     ),
+    ONCE_OF_TOOL,
     Setting(
         "MODELS__*__MAX_OUTPUT",
         "integer",

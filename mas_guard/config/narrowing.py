@@ -11,6 +11,7 @@ from typing import Any
 
 from mas_guard.config.faults import ENVIRONMENT
 from mas_guard.config.groups import POLL_ALLOWANCE
+from mas_guard.config.once import once_tools, split
 from mas_guard.config.provenance import Provenance
 from mas_guard.config.setting import Setting
 from mas_guard.config.sources import CODE
@@ -37,6 +38,8 @@ def narrowed(
         asked, origin = _asked(setting, key, inner, inner_provenance)
         if asked is _NOT_SET:
             continue
+        if setting.narrowing == "added" and _is_known(setting, key, outer):
+            continue
         held = _held(setting, key, outer)
         result = asked if held is _NOT_SET else _narrower(setting, held, asked)
         if result == held:
@@ -54,6 +57,11 @@ def _asked(
     inner: Mapping[str, Any],
     provenance: Mapping[str, Provenance],
 ) -> tuple[Any, str]:
+    if setting.narrowing == "added":
+        given = _family(setting, key, inner)
+        if key in inner and any(provenance[one].source == CODE for one in given):
+            return inner[key], provenance[key].source
+        return _NOT_SET, ""
     # An inner AGENT_BUDGET also narrows an outer budget of one agent; a mode says nothing of one rule's.
     for candidate in (key, setting.inherits if setting.narrowing == "smaller" else ""):
         if candidate in inner:
@@ -74,6 +82,25 @@ def _held(setting: Setting, key: str, outer: Mapping[str, Any]) -> Any:
     return outer[setting.inherits] if setting.inherits else _NOT_SET
 
 
+def _is_known(setting: Setting, key: str, outer: Mapping[str, Any]) -> bool:
+    """True where the outer run has settings of its own for the tool or window in *key*."""
+    if setting.key == "TOOLS__*__ONCE":
+        return name_in(setting, key) in once_tools(outer)
+    return bool(_family(setting, key, outer))
+
+
+def _family(setting: Setting, key: str, values: Mapping[str, Any]) -> list[str]:
+    """The settings in *values* that stand or fall together with *key*: for a window all that are of its name."""
+    if not setting.key.startswith("WINDOWS__"):
+        return [key] if key in values else []
+    found = []
+    for other in values:
+        known = setting_of(other)
+        if known is not None and known.key.startswith("WINDOWS__") and name_in(known, other) == name_in(setting, key):
+            found.append(other)
+    return found
+
+
 def _narrower(setting: Setting, held: Any, asked: Any) -> Any:
     if setting.narrowing == "stricter":
         return min(held, asked, key=setting.choices.index)
@@ -83,4 +110,7 @@ def _narrower(setting: Setting, held: Any, asked: Any) -> Any:
         return min(held, asked)
     if setting.narrowing == "larger":
         return max(held, asked)
+    if setting.narrowing == "joined":
+        known = {split(entry)[0] for entry in held}
+        return (*held, *(entry for entry in asked if split(entry)[0] not in known))
     return tuple(name for name in held if name in asked)

@@ -25,7 +25,10 @@ from mas_guard.config.groups import (
 from mas_guard.config.narrowing import narrowed
 from mas_guard.config.provenance import Provenance
 from mas_guard.config.table import key_of, setting_of
+from mas_guard.config.windows import LONGEST, WindowSettings
 from mas_guard.types import Limits
+
+A_DAY = 86_400.0
 
 _WEAKNESS: dict[str, int] = {"enforce": 0, "observe": 1, "off": 2}
 
@@ -42,7 +45,9 @@ class Policy:
     seconds, money is a `Decimal` in USD, and `None` is no limit.
 
     Attributes:
-        agents, budgets, tools, models, rules: What holds for one agent, group, tool, model or rule, by name.
+        agents, budgets, windows, tools, models, rules: What holds for one agent, group, window, tool, model or rule, by
+            name.
+        once_tools: The arguments that tell one effect from another, for each tool that happens at most once.
         unlimited: The keys of limits that were lifted with `none`.
         provenance: Where every value comes from, by key.
         warnings: What was wrong in the settings and let pass because of STRICT_CONFIG=false.
@@ -86,8 +91,11 @@ class Policy:
     disable: frozenset[str]
     tenant: str | None
     review: ReviewSettings
+    once_tools: Mapping[str, tuple[str, ...]]
+    once_store: str | None
     agents: Mapping[str, AgentSettings]
     budgets: Mapping[str, Budget]
+    windows: Mapping[str, WindowSettings]
     tools: Mapping[str, ToolSettings]
     models: Mapping[str, ModelSettings]
     rules: Mapping[str, RuleSettings]
@@ -107,9 +115,20 @@ class Policy:
     def repeat_allowance(self, tool: str) -> int | None:
         """How many equal calls with equal results *tool* may make; `None` where REPETITION alone judges it."""
         own = self.tools.get(tool)
-        if own is not None:
+        if own is not None and own.repeat is not None:
             return own.repeat
         return POLL_ALLOWANCE if tool in self.poll_tools else None
+
+    def once_key(self, tool: str) -> tuple[str, ...] | None:
+        """The arguments by which one effect of *tool* is told from another; `None` where it may happen again."""
+        return self.once_tools.get(tool)
+
+    @property
+    def ledger_retention(self) -> float:
+        """Seconds that a ledger must keep an account which nobody uses: RETENTION, and never less than the longest
+        window and a day, so that no window is forgotten, and granted anew, before it is over."""
+        longest = max((LONGEST[window.every] + A_DAY for window in self.windows.values()), default=0.0)
+        return max(self.retention, longest)
 
     def agent_limits(self, agent: str) -> Limits:
         """The limits of one invocation of *agent*."""

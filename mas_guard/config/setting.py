@@ -35,9 +35,10 @@ Kind = Literal[
 - `choice`, `choices`: one of the choices, or several by comma in order
 """
 
-Narrowing = Literal["stays", "smaller", "larger", "stricter", "common"]
+Narrowing = Literal["stays", "smaller", "larger", "stricter", "common", "joined", "added"]
 """What an inner run that sets it in code does to the outer run's value: nothing (`stays`), the smaller or
-the larger figure counts, the stricter choice counts (choices stand strictest first), or what both allow."""
+the larger figure counts, the stricter choice counts (choices stand strictest first), what both allow, what either of them
+names (`joined`), or it counts only where the outer run has nothing of that name (`added`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ class Setting:
     """One setting.
 
     Attributes:
-        key: The name, upper case, nested with `__`; `*` stands for an agent's, tool's, model's, rule's or
-            group's own name.
+        key: The name, upper case, nested with `__`; `*` stands for the own name of an agent, tool,
+            model, rule, group or window.
         kind: How its value is written, see `Kind`.
         default: The default as it is written; for a key with `*` what holds where it is not set.
         meaning: What it does, for the reference.
@@ -82,7 +83,7 @@ class Setting:
 
     @property
     def named(self) -> bool:
-        """True where part of the key is the name of an agent, tool, model, rule or group."""
+        """True where part of the key is the name of an agent, tool, model, rule, group or window."""
         return "*" in self.key
 
     @property

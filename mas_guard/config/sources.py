@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mas_guard.config.faults import ENVIRONMENT, conflict, not_yet
-from mas_guard.config.not_yet import key_that_comes_later
+from mas_guard.config.faults import ENVIRONMENT, conflict
 from mas_guard.config.table import (
     GROUPS,
     LOWER_CASE_NAMES,
@@ -96,9 +95,6 @@ def environment_layer(environ: Mapping[str, str]) -> Layer:
 
 def _take(layer: Layer, path: Sequence[str], value: Any, source: str) -> None:
     for key, leaf in _leaves(tuple(path), value):
-        later = key_that_comes_later(key)
-        if later:
-            raise not_yet(key, source, leaf, later)
         if setting_of(key) is None:
             layer.unknown.append((key, source))
         else:

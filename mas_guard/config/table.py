@@ -12,6 +12,7 @@ from mas_guard.config.coordination_settings import COORDINATION_SETTINGS
 from mas_guard.config.general_settings import GENERAL_SETTINGS
 from mas_guard.config.limit_settings import LIMIT_SETTINGS
 from mas_guard.config.named_settings import NAMED_SETTINGS
+from mas_guard.config.once_settings import ONCE_SETTINGS
 from mas_guard.config.review_settings import REVIEW_SETTINGS
 from mas_guard.config.setting import Setting
 
@@ -21,13 +22,14 @@ SETTINGS: tuple[Setting, ...] = (
     *GENERAL_SETTINGS[1:],
     *COORDINATION_SETTINGS,
     *REVIEW_SETTINGS,
+    *ONCE_SETTINGS,
     *NAMED_SETTINGS,
 )
 
 BY_KEY: dict[str, Setting] = {setting.key: setting for setting in SETTINGS}
 
 TABLES = frozenset(setting.key.split("__")[0] for setting in NAMED_SETTINGS)
-"""The settings that are tables by name: AGENTS, BUDGETS, TOOLS, MODELS, RULES."""
+"""The settings that are tables by name: AGENTS, BUDGETS, WINDOWS, TOOLS, MODELS, RULES."""
 
 GROUPS = frozenset(
     "__".join(parts[:length]) for parts in (key.split("__") for key in BY_KEY) for length in range(1, len(parts))
@@ -54,7 +56,7 @@ def template_of(path: Sequence[str]) -> str:
 
 
 def key_of(path: Sequence[str]) -> str:
-    """The key of *path*: upper case but for the name of an agent, tool, model, rule or group."""
+    """The key of *path*: upper case but for the name of an agent, tool, model, rule, group or window."""
     parts = [part.upper() for part in path]
     if len(parts) > 1 and parts[0] in TABLES:
         parts[1] = path[1].lower() if parts[0] in LOWER_CASE_NAMES else path[1]

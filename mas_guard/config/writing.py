@@ -31,8 +31,10 @@ def written(value: Any, setting: Setting) -> str:
 
 
 def without_password(text: str) -> str:
-    """*text* with the credentials of an address replaced."""
-    return re.sub(r"(://)[^/@\s]*@", r"\1***@", text)
+    """*text* with the credentials of an address replaced, also where a driver takes them as an option."""
+    # Up to the last @, since a password may hold one; the slashes may have been forgotten.
+    text = re.sub(r"(:/{0,2})[^/?#\s]*@", r"\1***@", text)
+    return re.sub(r"([?&]\w*(?:password|username)=)[^&#\s'\"]*", r"\1***", text, flags=re.IGNORECASE)
 
 
 def _written_duration(seconds: float) -> str:

@@ -62,6 +62,8 @@ PROMISED = {
     "REVIEW__FALLBACK": None,
     "REVIEW__WEBHOOK_URL": None,
     "REVIEW__WEBHOOK_SECRET": None,
+    "ONCE_TOOLS": (),
+    "ONCE_STORE": None,
 }
 
 
@@ -82,6 +84,7 @@ def test_the_policy_reads_as_attributes(tmp_path: Path) -> None:
     assert policy.agent_budget.limits == Limits()
     assert (policy.repetition.redirect, policy.repetition.block, policy.repetition.stop) == (3, 4, 6)
     assert policy.poll_tools == policy.disable == frozenset()
+    assert policy.windows == policy.once_tools == {}
     assert not policy.unlimited
     assert not policy.warnings
 

@@ -23,6 +23,9 @@ UNKNOWN_VARIABLES = [
     ("MAS_GUARD_TOOLS", "{broken", "it is no JSON"),
     ("MAS_GUARD_TOOLS__get_status__REPEAT", "5", "Give JSON: MAS_GUARD_TOOLS="),
     ("MAS_GUARD_TOOLS", '{"get_status": {"repeats": 5}}', "did you mean repeat?"),
+    ("MAS_GUARD_WINDOWS", "day", """give JSON, MAS_GUARD_WINDOWS='{"tenant-day": {"per": "tenant","""),
+    ("MAS_GUARD_WINDOWS__day__USD", "5", "Give JSON: MAS_GUARD_WINDOWS="),
+    ("MAS_GUARD_WINDOWS", '{"day": {"evry": "day"}}', "did you mean every?"),
     (
         "MAS_GUARD_TOOLS",
         '{"get_status": 5}',
@@ -39,15 +42,6 @@ UNKNOWN_IN_CODE: list[tuple[dict[str, Any], str]] = [
 ]
 
 NOT_YET: list[tuple[dict[str, Any], str, str]] = [
-    ({"store": "sqlite:///runs.db"}, "STORE", "use memory://"),
-    ({"store": "redis://host"}, "STORE", "use memory://"),
-    ({"store": "rediss://host"}, "STORE", "use memory://"),
-    ({"store": "redis+cluster://host"}, "STORE", "use memory://"),
-    ({"once_tools": "refund:order_id"}, "ONCE_TOOLS", "idempotency key"),
-    ({"once_store": "memory"}, "ONCE_STORE", "idempotency key"),
-    ({"tools": {"refund": {"once": ["order_id"]}}}, "TOOLS__refund__ONCE", "idempotency key"),
-    ({"review": {"store": "redis://host"}}, "REVIEW__STORE", "use sqlite:///reviews.db"),
-    ({"windows": {"day": {"usd": 5}}}, "WINDOWS", 'mas_guard.group("name", usd=40)'),
     ({"on_internal_error": "closed"}, "ON_INTERNAL_ERROR", "use open"),
 ]
 
@@ -68,6 +62,8 @@ SENSELESS: list[tuple[dict[str, Any], str, tuple[str, ...]]] = [
         ("a -> b -> a", "published model"),
     ),
     ({"models": {"a": {"base": "a"}}}, "MODELS__a__BASE", ("a -> a", "published model")),
+    ({"store": "sqlite://runs.db"}, "STORE", ("names no file", "sqlite:///mas-guard.db")),
+    ({"store": "redis:host"}, "STORE", ("names no server", "redis://host:port")),
 ]
 
 
@@ -103,8 +99,8 @@ def test_what_this_version_lacks_is_refused_with_what_to_use_instead(
 
 
 def test_what_this_version_lacks_is_refused_in_a_lenient_environment_too() -> None:
-    environ = {"MAS_GUARD_STRICT_CONFIG": "false", "MAS_GUARD_WINDOWS": "day"}
-    with pytest.raises(ConfigError, match="WINDOWS = 'day' from environment variable"):
+    environ = {"MAS_GUARD_STRICT_CONFIG": "false", "MAS_GUARD_ON_INTERNAL_ERROR": "closed"}
+    with pytest.raises(ConfigError, match="ON_INTERNAL_ERROR = 'closed' from environment variable"):
         load_policy(environ=environ)
 
 

@@ -47,6 +47,10 @@ READ: list[tuple[str, Any, Any]] = [
     ("UNKNOWN_PRICE", "block", "block"),
     ("EVENTS", PurePosixPath("logs/e.jsonl"), "logs/e.jsonl"),
     ("STORE", "mystore://host/1", "mystore://host/1"),
+    ("STORE", "sqlite:///mas-guard.db", "sqlite:///mas-guard.db"),
+    ("STORE", "redis://host:6379/0", "redis://host:6379/0"),
+    ("STORE", "redis+cluster://one:1,two:2", "redis+cluster://one:1,two:2"),
+    ("ONCE_STORE", "memory", "memory"),
 ]
 
 REFUSED: list[tuple[str, Any, str]] = [
@@ -113,14 +117,26 @@ def test_the_example_for_a_variable_is_a_variable() -> None:
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.key)
 def test_every_example_of_the_reference_is_accepted(setting: Any) -> None:
-    policy = load_policy(environ={setting.variable: setting.example})
-    assert any(provenance.source.startswith("environment") for provenance in policy.provenance.values())
+    policy = load_policy(environ={"MAS_GUARD_ONCE_STORE": "memory", setting.variable: setting.example})
+    from_it = f"environment variable {setting.variable}"
+    assert any(provenance.source == from_it for provenance in policy.provenance.values())
 
 
-def test_a_password_in_an_address_is_never_shown() -> None:
-    policy = policy_of(store="mystore://user:secret@host")
-    assert policy.store == "mystore://user:secret@host"
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mystore://user:secret@host",
+        "redis://:secret@host:6379/0",
+        "redis://user:se@secret@host",
+        "redis://host?password=secret&db=1",
+        "unix:///run/redis.sock?db=1&password=secret",
+        "redis+sentinel://host:1,other:2/service?sentinel_password=secret",
+    ],
+)
+def test_a_password_in_an_address_is_never_shown(url: str) -> None:
+    policy = policy_of(store=url)
+    assert policy.store == url
     assert "secret" not in policy.explain("STORE").value
     with pytest.raises(ConfigError) as caught:
-        policy_of(store="redis://user:secret@host")
+        policy_of(store=url.replace("//", "", 1), review={"store": url, "channel": "queue"})
     assert "secret" not in str(caught.value)
