@@ -24,6 +24,7 @@ class ManyProcesses(Ledger):
 
     def __init__(self, make_ledger: Callable[[], Ledger], number: int = 3) -> None:
         self.ledgers = [make_ledger() for _ in range(number)]
+        self.driver_errors = self.ledgers[0].driver_errors
         self._accounts: dict[str, SharedAccount] = {}
         self._tickets: list[tuple[Ticket, Ledger]] = []
         self._dice = random.Random(0)

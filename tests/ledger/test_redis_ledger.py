@@ -76,13 +76,6 @@ def test_the_same_scope_is_one_account_for_all_who_open_it(make):
     assert one.read(mine).held == tokens(90)
 
 
-def test_who_joins_may_leave_the_limits_as_they_are(make):
-    one, two = make(), make()
-    mine = one.open("run", Limits(tokens=100))
-    theirs = two.open("run", Limits(tokens=5), keep_limits=True)
-    assert two.read(theirs).limits == one.read(mine).limits == Limits(tokens=100)
-
-
 def test_one_process_ends_what_another_began(make):
     one, two = make(), make()
     mine, theirs = one.open("run", Limits(tokens=100)), two.open("run", Limits(tokens=100))

@@ -46,6 +46,32 @@ def judge_gone(account: RedisAccount, incarnation: bytes | None, retention: floa
     return ValueError(f"the account {account.scope!r} was not used for its retention and is closed; open it again")
 
 
+def origin_of(account: RedisAccount) -> str:
+    """What tells *account* from another one of its name, and its books from emptied ones."""
+    return f"{account.incarnation.decode()}.{account.birth.decode()}"
+
+
+def read_origin(origin: str) -> tuple[bytes, bytes]:
+    """The incarnation and the birth in what `origin_of` has written; what another store wrote fits none of ours."""
+    incarnation, _, birth = origin.partition(".")
+    return incarnation.encode(), birth.encode() or b"none"
+
+
+def judge_origin(scope: str, expected: bytes, incarnation: bytes | None) -> BooksLost:
+    """The error to raise where the server does not have the account of that name which is to be joined."""
+    if incarnation != expected:
+        return BooksLost(
+            f"The store was emptied or replaced since {scope!r} was opened, or that was in another store: what it has "
+            "spent is not known here, so nothing is granted on it. Restore the store, or start a new run.",
+            scope,
+        )
+    return BooksLost(
+        f"The account {scope!r} that was opened elsewhere is not in the store any more: all who had it open have closed "
+        "it, or it was lost. Nothing is granted on it; start a new run.",
+        scope,
+    )
+
+
 def judge_behind(account: RedisAccount, grants: int) -> BooksLost:
     """The error to raise where the server shows fewer grants than it has acknowledged."""
     return BooksLost(

@@ -23,7 +23,7 @@ from mas_guard.ledger.redis.account import RedisAccount, RedisHold, limits_of
 from mas_guard.ledger.redis.asynchronous import Awaited
 from mas_guard.ledger.redis.exchange import Exchange
 from mas_guard.ledger.redis.figures import Figures
-from mas_guard.ledger.redis.incarnation import BooksLost, judge_gone
+from mas_guard.ledger.redis.incarnation import BooksLost, judge_gone, judge_origin, origin_of, read_origin
 from mas_guard.ledger.redis.keys import root_of
 from mas_guard.ledger.redis.requests import Clock
 from mas_guard.ledger.redis.servers import own_options, servers
@@ -90,36 +90,26 @@ class RedisLedger(Awaited):
     def open(
         self, scope: str, limits: Limits, *, keep_limits: bool = False, root: str = "", origin: str = ""
     ) -> Account:
-        """See `Ledger.open`.
-
-        Args:
-            scope: The account's name.
-            limits: Its limits.
-            root: In a cluster, the budget that it belongs to: all accounts that pay for a call together must have
-                the same. By default the second part of the scope.
-            keep_limits: Leave the limits of an account that there is already, as one who joins a run does.
-            origin: What `origin` answered where the account was opened first: raises `BooksLost` where the server
-                has been emptied since.
-        """
+        """See `Ledger.open`. Raises `BooksLost` where *origin* names what the server does not have any more."""
         known = self.accounts.get(scope)
-        if known is None:
-            books, must_have = self.books(root or root_of(scope)), (origin.encode(), b"")
+        books = self.books(root or root_of(scope)) if known is None else known.books
+        if origin:
+            must_have = read_origin(origin)
         else:
-            books, must_have = known.books, (known.incarnation, known.birth)
+            must_have = (b"", b"") if known is None else (known.incarnation, known.birth)
         call = self.requests.open(books, scope, os.urandom(8).hex().encode(), limits, keep_limits, must_have)
         reply = self.exchange.call(books, call)[0]
         if reply[0] == b"gone":
-            if known is None:
-                raise BooksLost(
-                    f"The store was emptied or replaced since {scope!r} was opened: what it has spent is lost, so "
-                    "nothing is granted on it. Restore the store, or start a new run.",
-                    scope,
-                )
+            if origin or known is None:
+                raise judge_origin(scope, must_have[0], reply[2])
             self._raise_if_lost(known, reply)
             self.forget(known)  # its retention is over
             return self.open(scope, limits, root=root, keep_limits=keep_limits)
         with self.room.lock:
             account = self.accounts.get(scope)
+            if account is not None and account.birth != reply[0]:
+                self.forget(account)  # another one has its name since
+                account = None
             if account is None:
                 account = RedisAccount(scope, books, self.requests.client, reply[0], reply[1])
                 self.accounts[scope] = account
@@ -130,8 +120,8 @@ class RedisLedger(Awaited):
         return account
 
     def origin(self, account: Account) -> str:
-        """What another process hands to `open`, to be sure that it joins *account* and not an emptied store."""
-        return cast("RedisAccount", account).incarnation.decode()
+        """See `Ledger.origin`."""
+        return origin_of(cast("RedisAccount", account))
 
     def set_limits(self, account: Account, limits: Limits) -> None:
         """See `Ledger.set_limits`."""
