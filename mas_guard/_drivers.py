@@ -86,15 +86,43 @@ async def drive_async(flow: Flow, send: Callable[[], Awaitable[Any]], read: Read
         return effect
     tokens = [(variable, variable.set(value)) for variable, value in effect.scope]
     try:
+        if effect.whole:
+            return await _whole(flow, send, read, errors)
         value = await within_time(effect, send)
     except BaseException as error:
-        finish_flow(flow, _read_error(read, error), errors)
+        if not effect.whole:
+            finish_flow(flow, _read_error(read, error), errors)
         raise
     finally:
         for variable, token in reversed(tokens):
             variable.reset(token)
     finish_flow(flow, _read(read, value, errors), errors)
     return value
+
+
+async def _whole(flow: Flow, send: Callable[[], Awaitable[Any]], read: Reader, errors: InternalErrors) -> Any:
+    """Await *send* in a task of its own, which goes on to its end and ends the flow, whatever becomes of this caller."""
+
+    async def carried_out() -> Any:
+        try:
+            value = await send()
+        except BaseException as error:
+            finish_flow(flow, _read_error(read, error), errors)
+            raise
+        finish_flow(flow, _read(read, value, errors), errors)
+        return value
+
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # another event loop than asyncio's
+        return await carried_out()
+    task = loop.create_task(carried_out())
+    _under_way.add(task)  # the loop itself keeps no task alive
+    task.add_done_callback(_under_way.discard)
+    return await asyncio.shield(task)
+
+
+_under_way: set[asyncio.Task[Any]] = set()
 
 
 def drive_stream(

@@ -28,20 +28,24 @@ class Proceed:
     """Carry the app's call out, with *scope* in its context and at most *seconds* where it can be cut.
 
     `expired` is asked after each chunk of a stream and after an asynchronous call was cut: it returns the
-    error to raise once time is over.
+    error to raise once time is over. Where `whole`, an asynchronous call that has begun goes on to its end even if
+    whoever awaits it is cancelled.
     """
 
     scope: Scope = ()
     seconds: Callable[[], float | None] | None = None
     expired: Callable[[], BaseException | None] | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The crossing is answered with *text* and was not carried out."""
+    """The crossing is answered with *text* and was not carried out. Where it is a `result`, that is what the same tool call
+    gave before."""
 
     text: str
     rule: str = ""
+    result: bool = False
 
 
 Effect = Wait | Proceed

@@ -13,6 +13,7 @@ from mas_guard._budget import Booking, book_observed, refusal_error, refused_by,
 from mas_guard._conclusion import brief_for, take_conclusion
 from mas_guard._effects import Answer, Flow, Proceed
 from mas_guard._live_call import NOTHING, LiveCall, live_call
+from mas_guard._once import effect_of
 from mas_guard._run import Run, current_run
 from mas_guard._step_scope import StepScope, current_step
 from mas_guard._time_left import check_time, expired
@@ -78,6 +79,9 @@ def call_flow(run: Run, call: Call) -> Flow:
                 return Answer(verdict.message or verdict.reason, verdict.rule)
             call.notes.append(verdict.message or verdict.reason)
 
+    effect = effect_of(run, call) if isinstance(call, ToolCall) else None
+    if isinstance(effect, Answer):
+        return effect
     outer = live_call.get()
     booking: Booking | None = None
     keeps_share: bool | None = None
@@ -122,8 +126,15 @@ def call_flow(run: Run, call: Call) -> Flow:
             raise run.raised(error)
         booking = found
 
+    if effect is not None and (answer := effect.begin(booking)) is not None:
+        return answer
     live = LiveCall(run, call, booking, outer, scope, keeps_share)
-    outcome: CallOutcome = yield Proceed(((live_call, live), (current_run, run)), live.seconds_left, live.expired)
+    if effect is not None and effect.whole:
+        outcome: CallOutcome = yield Proceed(((live_call, live), (current_run, run)), whole=True)
+    else:
+        outcome = yield Proceed(((live_call, live), (current_run, run)), live.seconds_left, live.expired)
+    if effect is not None:
+        effect.end(outcome)
     seen = None if outcome.usage.known or not isinstance(call, ModelCall) else call.usage_seen
     if seen is not None and seen.known:
         outcome = replace(outcome, usage=seen, cut=outcome.cut or was_cut_by_us(call, seen))

@@ -170,6 +170,12 @@ class ToolCall:
         worker: The agent that acted inside of it, once it has ended: it was a delegation.
         pauses: True where the adapter can pause the app here and ask whoever resumes it (`REVIEW__CHANNEL=interrupt`).
         waits_for: The review that such a pause is to show; empty where there is none.
+        from_cache: True where the framework answers it from its own cache, and the tool does not run.
+        effect: The id of its effect, where that happens at most once (`ONCE_TOOLS`).
+        no_effect: True where the adapter knows that nothing has happened: the framework refused the arguments, or the
+            number of uses, before the tool's own code was entered, or the tool has paused the app and begins anew later.
+        raised: What the tool raised, where the framework made a text of it.
+        told: What the adapter adds to the text that a framework gives in place of the result of a call that failed.
     """
 
     tool: str
@@ -180,6 +186,11 @@ class ToolCall:
     worker: str = ""
     pauses: bool = False
     waits_for: str = ""
+    from_cache: bool = False
+    effect: str = ""
+    no_effect: bool = False
+    raised: BaseException | None = None
+    told: str = ""
     kind: Literal["tool"] = "tool"
 
 
