@@ -7,17 +7,15 @@ processes one wins and the others look again. A store reads no clock but its own
 from __future__ import annotations
 
 import json
-import threading
-import time
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-REMEMBERED_RECORDS = 10_000
-"""How many records of one kind a store in memory keeps; the oldest go first."""
-
 RETENTION = 7 * 86_400.0
 """Seconds that a record is kept after its last write, unless the write says otherwise."""
+
+_KIND = re.compile(r"[a-z][a-z0-9_.-]*")
 
 
 class Record(NamedTuple):
@@ -78,6 +76,10 @@ class RecordStore(ABC):
                 not hold, nothing is written and `None` is returned.
             keep: Seconds from now until it is forgotten; by default the store's retention.
             durable: Return only once it would survive a loss of power (and, where so configured, of the server).
+
+        Raises:
+            TypeError: *value* is no JSON. Nothing is written.
+            ValueError: *kind* is no such word.
         """
 
     @abstractmethod
@@ -112,75 +114,23 @@ class RecordStore(ABC):
                 return written
 
 
-class MemoryRecordStore(RecordStore):
-    """Records of this process, gone with it.
+def written(kind: str, value: Mapping[str, Any]) -> str:
+    """*value* as JSON, in ASCII: an answer of a model may hold what no database takes, such as half a surrogate pair.
 
-    Args:
-        retention: Seconds that a record is kept after its last write.
-        clock: Seconds since the epoch.
+    Raises:
+        TypeError: It is no JSON.
+        ValueError: *kind* is no word in lower case.
     """
+    if _KIND.fullmatch(kind) is None:
+        raise ValueError(f"{kind!r} is no kind of record; use a word in lower case, such as runs")
+    return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
 
-    place = "memory of this process"
 
-    def __init__(self, retention: float = RETENTION, clock: Callable[[], float] = time.time) -> None:
-        self._retention = retention
-        self._clock = clock
-        self._lock = threading.RLock()  # a garbage collection inside of it may settle a run
-        self._kinds: dict[str, dict[str, tuple[str, int, float, float, float]]] = {}
+def as_bytes(key: str) -> bytes:
+    """A key as databases take it, whatever it holds; a key that begins with another one still does so."""
+    return key.encode("utf-8", "surrogatepass")
 
-    def get(self, kind: str, key: str) -> Record | None:
-        """See `RecordStore.get`."""
-        with self._lock:
-            return self._live(kind, key, self._clock())
 
-    def put(
-        self,
-        kind: str,
-        key: str,
-        value: Mapping[str, Any],
-        *,
-        version: int | None = None,
-        keep: float | None = None,
-        durable: bool = False,
-    ) -> Record | None:
-        """See `RecordStore.put`."""
-        text = json.dumps(value, ensure_ascii=True)
-        with self._lock:
-            now = self._clock()
-            found = self._live(kind, key, now)
-            stands = 0 if found is None else found.version
-            if version is not None and version != stands:
-                return None
-            made = now if found is None else found.made_at
-            records = self._kinds.setdefault(kind, {})
-            records[key] = (text, stands + 1, made, now, now + (self._retention if keep is None else keep))
-            while len(records) > REMEMBERED_RECORDS:
-                del records[next(iter(records))]
-            return Record(key, json.loads(text), stands + 1, made, now)
-
-    def delete(self, kind: str, key: str, *, version: int | None = None) -> bool:
-        """See `RecordStore.delete`."""
-        with self._lock:
-            found = self._live(kind, key, self._clock())
-            if found is None or (version is not None and version != found.version):
-                return False
-            del self._kinds[kind][key]
-            return True
-
-    def scan(self, kind: str, prefix: str = "") -> Iterator[Record]:
-        """See `RecordStore.scan`."""
-        with self._lock:
-            now = self._clock()
-            keys = [key for key in self._kinds.get(kind, ()) if key.startswith(prefix)]
-            found = [record for key in keys if (record := self._live(kind, key, now)) is not None]
-        return iter(sorted(found, key=lambda record: record.made_at, reverse=True))
-
-    def _live(self, kind: str, key: str, now: float) -> Record | None:
-        found = self._kinds.get(kind, {}).get(key)
-        if found is None:
-            return None
-        text, version, made, written, until = found
-        if until <= now:
-            del self._kinds[kind][key]
-            return None
-        return Record(key, json.loads(text), version, made, written)
+def from_bytes(key: bytes) -> str:
+    """The key that `as_bytes` wrote."""
+    return key.decode("utf-8", "surrogatepass")

@@ -1,0 +1,37 @@
+"""Records in memory keep the contract, and what only this store promises."""
+
+from __future__ import annotations
+
+import pytest
+
+from mas_guard.records import MemoryRecordStore, memory, open_records
+from mas_guard.testing.record_contract import MakeStore, RecordContract, keys
+
+
+class TestMemoryRecords(RecordContract):
+    @pytest.fixture
+    def make_store(self) -> MakeStore:
+        return lambda clock: MemoryRecordStore(clock=clock)
+
+
+def test_the_oldest_of_a_kind_go_when_there_are_too_many(monkeypatch):
+    monkeypatch.setattr(memory, "REMEMBERED_RECORDS", 3)
+    store = MemoryRecordStore()
+    store.put("other", "kept", {})
+    for name in "abcd":
+        store.put("runs", name, {})
+    assert keys(store.scan("runs")) == ["d", "c", "b"]
+    assert store.get("other", "kept") is not None
+
+
+def test_memory_is_one_store_for_the_whole_process():
+    assert open_records("memory://") is open_records("MEMORY://")
+    assert not open_records("memory://").shared
+
+
+def test_the_longest_retention_that_was_asked_for_holds_in_memory(monkeypatch):
+    store = open_records("memory://")
+    monkeypatch.setattr(store, "retention", 100.0)
+    assert open_records("memory://", retention=500.0) is store
+    open_records("memory://", retention=50.0)
+    assert store.retention == 500.0
