@@ -19,7 +19,7 @@ Each id ends once: whatever ends it first counts, and repeating an end changes n
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mas_guard.types import ZERO, Amounts, Limits, Unit
@@ -237,6 +237,21 @@ class Settlement:
         return bool(self.breaches)
 
 
+@dataclass(frozen=True, slots=True)
+class CrashedHold:
+    """A call that was sent and never heard of again: its lease's end has charged it in full.
+
+    Attributes:
+        hold_id: Its id, for `settle` and `release`.
+        scopes: The accounts that were charged, the run's first; without those that were forgotten since.
+        amounts: What each of them was charged.
+    """
+
+    hold_id: str
+    scopes: tuple[str, ...]
+    amounts: Amounts
+
+
 class AccountLost(LookupError):
     """The account that an `origin` names is not in this store: nothing is granted anew under its name."""
 
@@ -379,3 +394,21 @@ class Ledger(ABC):
 
         A live hold goes on at its other levels until it ends there: they are paid truthfully.
         """
+
+    # For those who look on. A store that many processes share answers for all of them.
+
+    def balances(self, prefix: str = "") -> Iterator[tuple[str, Balance]]:
+        """How every open account stands whose scope begins with *prefix*, without opening it; in no certain order.
+
+        Breaches are left out. Leases that are over are ended first, as `read` does.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not list its accounts; it has to define `balances`")
+
+    def crashed_holds(self) -> list[CrashedHold]:
+        """The holds that were charged in full because nobody was heard of: `settle` or `release` corrects each.
+
+        Whichever process took them, and from whichever this is asked. They are remembered as ended holds are.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} does not list crashed holds; it has to define `crashed_holds`"
+        )

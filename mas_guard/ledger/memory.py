@@ -16,7 +16,8 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from itertools import count
 from typing import cast
 
@@ -31,6 +32,7 @@ from mas_guard.ledger.base import (
     AccountLost,
     Ask,
     Balance,
+    CrashedHold,
     Grant,
     Ledger,
     Refusal,
@@ -341,6 +343,25 @@ class MemoryLedger(Waiting, Ledger):
         """See `Ledger.spent`."""
         level = cast("MemoryAccount", account)
         return level.limits, Amounts(*level.settled())
+
+    def balances(self, prefix: str = "") -> Iterator[tuple[str, Balance]]:
+        """See `Ledger.balances`."""
+        self.sweep()
+        with self._lock:
+            found = [(scope, level.balance()) for scope, level in self._accounts.items() if scope.startswith(prefix)]
+        return iter([(scope, replace(balance, breaches=())) for scope, balance in found])
+
+    def crashed_holds(self) -> list[CrashedHold]:
+        """See `Ledger.crashed_holds`."""
+        self.sweep()
+        with self._lock:
+            crashed = [hold for hold in self.holds.values() if isinstance(hold, Hold) and hold.spent and hold.sent]
+            return [
+                CrashedHold(
+                    hold.hold_id, tuple(level.scope for level in hold.accounts if not level.closed), hold.amounts
+                )
+                for hold in crashed
+            ]
 
     def sweep(self) -> float | None:
         """See `Ledger.sweep`."""

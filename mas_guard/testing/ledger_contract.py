@@ -10,7 +10,8 @@ A store supplies one fixture::
 `clock` is a callable that returns seconds; the tests move it by hand. A store that several processes share also
 supplies `elsewhere`: the ledger that another process has of the same store. The queue's part stands in
 `ledger_queue_contract.py`, the one under threads and tasks in `ledger_crowd_contract.py`, that of halted accounts in
-`ledger_halt_contract.py`, that of joining what another process has opened in `ledger_joining_contract.py`;
+`ledger_halt_contract.py`, that of joining what another process has opened in `ledger_joining_contract.py`,
+that of those who look on in `ledger_inspection_contract.py`;
 `LedgerContract` runs all of them.
 """
 
@@ -23,6 +24,7 @@ import pytest
 from mas_guard.ledger import REMEMBERED_IDS, Breach, Ledger
 from mas_guard.testing.ledger_crowd_contract import LedgerCrowdContract
 from mas_guard.testing.ledger_halt_contract import LedgerHaltContract
+from mas_guard.testing.ledger_inspection_contract import LedgerInspectionContract
 from mas_guard.testing.ledger_joining_contract import LedgerJoiningContract
 from mas_guard.testing.ledger_queue_contract import LedgerQueueContract
 from mas_guard.testing.ledger_steps import (
@@ -374,7 +376,12 @@ class LedgerHoldContract(LedgerFixtures):
 
 
 class LedgerContract(
-    LedgerHoldContract, LedgerQueueContract, LedgerHaltContract, LedgerJoiningContract, LedgerCrowdContract
+    LedgerHoldContract,
+    LedgerQueueContract,
+    LedgerHaltContract,
+    LedgerJoiningContract,
+    LedgerInspectionContract,
+    LedgerCrowdContract,
 ):
     """All that a ledger must do."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from mas_guard.ledger import Account, Ask, Balance, Grant, Ledger, Refusal, Settlement, Ticket
+from mas_guard.ledger import Account, Ask, Balance, CrashedHold, Grant, Ledger, Refusal, Settlement, Ticket
 from mas_guard.types import Amounts, Limits
 
 
@@ -100,6 +100,12 @@ class ManyProcesses(Ledger):
         balance = ledger.read(account.handles[number])
         self._all_look()
         return balance
+
+    def balances(self, prefix: str = "") -> Iterator[tuple[str, Balance]]:
+        return self._any()[1].balances(prefix)
+
+    def crashed_holds(self) -> list[CrashedHold]:
+        return self._any()[1].crashed_holds()
 
     def sweep(self) -> float | None:
         self._all_look()

@@ -359,3 +359,41 @@ def test_a_cluster_keeps_the_accounts_of_one_root_together():
         ledger.sweep()
         tags = {key.split("}")[0].split("{")[1] for key in server.keys("*")}
         assert tags == {"nightly", "8"}
+
+
+def test_an_operator_sees_a_whole_cluster_and_puts_right_what_crashed_there():
+    from mas_guard.ledger.redis import RedisLedger
+
+    with RedisServer("--cluster-enabled", "yes") as server:
+        server.cover_all_slots()
+        clock = Clock()
+        worker, operator = (RedisLedger(f"redis+cluster://127.0.0.1:{server.port}", clock=clock) for _ in range(2))
+        runs = [worker.open(f"run:{number}", Limits(tokens=100), root=f"root {number % 3}") for number in range(9)]
+        for number, run in enumerate(runs):
+            granted(worker.reserve(asking(f"{number}", run, tokens(60))))
+            assert worker.dispatch(f"{number}", 5.0)
+        clock.now += 6
+        assert sorted(scope for scope, _ in operator.balances("run:")) == [run.scope for run in runs]
+        assert all(balance.crashed == tokens(60) for _, balance in operator.balances())
+        crashed = operator.crashed_holds()
+        assert sorted(hold.hold_id for hold in crashed) == [f"{number}" for number in range(9)]
+        for hold in crashed:
+            assert operator.settle(hold.hold_id, tokens(1)).late
+        assert operator.crashed_holds() == []
+        assert [worker.read(run).settled for run in runs] == [tokens(1)] * 9
+
+
+def test_what_is_kept_of_a_crashed_call_expires(make, server):
+    clock = Clock()
+    ledger = make(prefix="crashed", clock=clock)
+    run = ledger.open("run", Limits())
+    ledger.reserve(asking("a", run, tokens(10)))
+    ledger.dispatch("a", 5.0)
+    clock.now += 6
+    assert len(ledger.crashed_holds()) == 1
+    keys = server.keys("crashed:*")
+    assert any(key.endswith(":crashed:a") for key in keys)
+    assert [key for key in keys if server.milliseconds_to_live(key) <= 0] == []
+    ledger.close(run)
+    assert ledger.crashed_holds() == []
+    assert server.keys("crashed:*:crashed:*") == []

@@ -20,7 +20,7 @@ from redis.exceptions import ConnectionError as Unreachable
 from redis.exceptions import TimeoutError as TooSlow
 
 from mas_guard.ledger.redis.resp import command
-from mas_guard.ledger.redis.scripts import Call
+from mas_guard.ledger.redis.scripts import Call, Plain
 from mas_guard.ledger.redis.servers import Node, Servers, Wire
 
 ELSEWHERE = (ReadOnlyError, MovedError, AskError, TryAgainError, ClusterDownError)
@@ -53,8 +53,8 @@ class Exchange:
         self.replicas = replicas
         self.wait = command(b"WAIT", b"%d" % replicas, b"%d" % max(1, int(timeout * 200))) if replicas else b""
 
-    def call(self, books: bytes, *calls: Call, acknowledged: bool = False) -> list[Any]:
-        """Send *calls* together and return their replies.
+    def call(self, books: bytes, *calls: Call | Plain, acknowledged: bool = False, at: Node | None = None) -> list[Any]:
+        """Send *calls* together and return their replies, from the server that has *books*, or the one that is given.
 
         Raises the driver's error: where the server is not reached in time, or refuses; `NotAcknowledged` where
         *acknowledged* is wanted and does not come in time.
@@ -65,7 +65,7 @@ class Exchange:
         while True:
             node = None
             try:
-                node = self.servers.node(books)
+                node = at or self.servers.node(books)
                 replies = _round_trip(node, calls, wait, (until - time.monotonic()) / 2 if again else None)
                 break
             except (Unreachable, TooSlow, *ELSEWHERE):
@@ -83,7 +83,7 @@ class Exchange:
         return replies
 
 
-def _round_trip(node: Node, calls: Sequence[Call], wait: bytes, seconds: float | None) -> list[Any]:
+def _round_trip(node: Node, calls: Sequence[Call | Plain], wait: bytes, seconds: float | None) -> list[Any]:
     connection = node.take(seconds)
     try:
         connection.send_packed_command([b"".join([call.by_hash for call in calls]) + wait], check_health=False)

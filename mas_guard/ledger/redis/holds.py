@@ -33,6 +33,7 @@ class Holds:
         holds: Those that were granted here, live or ended, by id; bounded by the handles that remember them.
         accounts: The open handles by scope.
         room: Those who wait here.
+        crashed: Where crashed holds were seen that an operator may correct, when they were listed last.
         swept: When leases were last swept, on this process's monotonic clock.
     """
 
@@ -46,6 +47,7 @@ class Holds:
         self.requests = Requests(clock, retention, _client())
         self.accounts: dict[str, RedisAccount] = {}
         self.holds: dict[str, RedisHold] = {}
+        self.crashed: dict[str, bytes] = {}
         self.room = WaitingRoom(self)
         self.swept = time.monotonic()
         self._orphans: deque[str] = deque()  # live holds whose first account was closed
@@ -161,9 +163,12 @@ class Holds:
         return hold.accounts if hold is not None else ()
 
     def books_of(self, hold_id: str) -> list[bytes]:
-        """Where a hold may be kept: one place where it was granted here, or there is only one."""
+        """Where a hold may be kept: one place where it was granted or seen here, or there is only one."""
         hold = self.holds.get(hold_id)
-        return [hold.accounts[0].books] if hold is not None else self.books_in_use()
+        if hold is not None:
+            return [hold.accounts[0].books]
+        seen = self.crashed.get(hold_id)
+        return [seen] if seen is not None else self.books_in_use()
 
     def books_in_use(self) -> list[bytes]:
         """All books that open accounts are kept in."""

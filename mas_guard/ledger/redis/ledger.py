@@ -12,14 +12,15 @@ import math
 import os
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 from redis.exceptions import RedisError
 
 from mas_guard.ledger._queue import Waiter
-from mas_guard.ledger.base import Account, Ask, Balance, Breach, Grant, Refusal, Settlement, Ticket
-from mas_guard.ledger.redis.account import RedisAccount, RedisHold, limits_of
+from mas_guard.ledger.base import Account, Ask, Balance, Breach, CrashedHold, Grant, Refusal, Settlement, Ticket
+from mas_guard.ledger.redis import inspection
+from mas_guard.ledger.redis.account import RedisAccount, RedisHold
 from mas_guard.ledger.redis.asynchronous import Awaited
 from mas_guard.ledger.redis.exchange import Exchange
 from mas_guard.ledger.redis.figures import Figures
@@ -163,17 +164,12 @@ class RedisLedger(Awaited):
         if reply[0] == b"gone":
             raise judge_gone(level, reply[2], self.retention)
         fields, breaches = reply
-        limits, settled = limits_of(fields), Amounts(*map(int, fields[8:12]))
-        level.know(limits, settled)
-        used = [(most or 0) - int(room) for most, room in zip(limits, fields[4:8], strict=True)]
-        return Balance(
-            limits,
-            settled,
-            Amounts(*(both - spent for both, spent in zip(used, settled, strict=True))),
-            Amounts(*(int(field or 0) for field in fields[12:16])),
-            tuple(Breach(hold_id.decode(), UNITS[unit - 1], held, used) for hold_id, unit, held, used in breaches),
-            fields[16] is not None,
+        found = inspection.balance_of(fields)
+        found.breaches = tuple(
+            Breach(hold_id.decode(), UNITS[unit - 1], held, used) for hold_id, unit, held, used in breaches
         )
+        level.know(found.limits, found.settled)
+        return found
 
     def spent(self, account: Account) -> tuple[Limits, Amounts]:
         """See `Ledger.spent`. Costs no round trip while what the server told last is younger than `SPENT_IS_FRESH`."""
@@ -287,6 +283,21 @@ class RedisLedger(Awaited):
             self.room.serve(waited_on)
             ends.append(LOOK_AGAIN)
         return min(ends, default=None)
+
+    # For those who look on
+
+    def balances(self, prefix: str = "") -> Iterator[tuple[str, Balance]]:
+        """See `Ledger.balances`. Looks through the keys of all servers; an account of just that name is told first."""
+        return inspection.balances(self, prefix)
+
+    def crashed_holds(self) -> list[CrashedHold]:
+        """See `Ledger.crashed_holds`. Looks through the keys of all servers.
+
+        In a cluster another process finds a crashed hold to correct it only after it has listed them.
+        """
+        found = list(inspection.crashed_holds(self))
+        self.crashed = {hold.hold_id: books for books, hold in found}
+        return [hold for _, hold in found]
 
     def _charge_lost(self, hold: RedisHold, actual: Amounts) -> Settlement:
         _log.warning("the store has lost the hold %r; what its call used is charged", hold.hold_id)

@@ -132,6 +132,10 @@ class Requests:
         """End leases."""
         return script("sweep").call(books, (self._now(), b"%d" % SWEPT_AT_ONCE, self._milliseconds))
 
+    def crashed(self, books: bytes, holds: Iterable[bytes]) -> Call:
+        """Tell what crashed holds were charged."""
+        return script("crashed").call(books, (b"", *holds))
+
     def around(self, books: bytes, ask_id: str, waits: bool, holds: Iterable[str]) -> Call:
         """Say that *holds* enclose a waiting ask, or no more."""
         ids = [hold_id.encode() for hold_id in holds]

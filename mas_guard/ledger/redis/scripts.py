@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from mas_guard.ledger.redis.resp import packed
+from mas_guard.ledger.redis.resp import command, packed
 
 NEEDS = "-- needs: "
 HOME = "mas_guard.ledger.redis"
@@ -59,6 +59,13 @@ class Call(NamedTuple):
     def by_text(self) -> bytes:
         """The command for a server that does not know the script."""
         return self.size + self.script._by_text + self.rest
+
+
+class Plain:
+    """A command of the server's own, sent as calls are."""
+
+    def __init__(self, *arguments: bytes) -> None:
+        self.by_hash = self.by_text = command(*arguments)
 
 
 @cache

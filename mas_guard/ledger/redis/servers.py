@@ -75,6 +75,10 @@ class Servers:
         """The server that has *books*."""
         return self._node
 
+    def nodes(self) -> list[Node]:
+        """All servers that have books."""
+        return [self._node]
+
     def look_again(self) -> None:
         """Forget who was where, after a server moved: here nothing."""
 
@@ -93,20 +97,31 @@ class Cluster(Servers):
 
     def node(self, books: bytes) -> Node:
         """See `Servers.node`."""
-        cluster = self._cluster
-        if cluster is None:
-            nodes = [_ClusterNode(host, port) for host, port in self._hosts]
-            cluster = self._cluster = RedisCluster(startup_nodes=nodes, **self._options)
-        found = cluster.get_node_from_key(books)
-        node = self._nodes.get(found.name)
-        if node is None:
-            node = self._nodes[found.name] = Node(cluster.get_redis_connection(found).connection_pool)
-        return node
+        cluster = self._found()
+        return self._node_at(cluster, cluster.get_node_from_key(books))
+
+    def nodes(self) -> list[Node]:
+        """See `Servers.nodes`."""
+        cluster = self._found()
+        return [self._node_at(cluster, found) for found in cluster.get_primaries()]
 
     def look_again(self) -> None:
         """See `Servers.look_again`."""
         self._cluster = None
         self._nodes = {}
+
+    def _found(self) -> Any:
+        cluster = self._cluster
+        if cluster is None:
+            nodes = [_ClusterNode(host, port) for host, port in self._hosts]
+            cluster = self._cluster = RedisCluster(startup_nodes=nodes, **self._options)
+        return cluster
+
+    def _node_at(self, cluster: Any, found: Any) -> Node:
+        node = self._nodes.get(found.name)
+        if node is None:
+            node = self._nodes[found.name] = Node(cluster.get_redis_connection(found).connection_pool)
+        return node
 
 
 def servers(url: str, timeout: float) -> Servers:
@@ -127,7 +142,7 @@ def servers(url: str, timeout: float) -> Servers:
     if scheme in ("valkey", "valkeys"):
         return Servers(ConnectionPool.from_url(f"redis{scheme[6:]}://{rest}", **options))
     raise ValueError(
-        f"{_shown(url)} is no Redis URL; write redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
+        f"{shown(url)} is no Redis URL; write redis://, rediss://, unix://, redis+sentinel:// or redis+cluster://"
     )
 
 
@@ -135,7 +150,7 @@ def _masters(url: str, options: dict[str, Any]) -> ConnectionPool:
     parts = urlsplit(url)
     service, _, db = parts.path.strip("/").partition("/")
     if not service:
-        raise ValueError(f"{_shown(url)} names no service; write redis+sentinel://host:26379/service")
+        raise ValueError(f"{shown(url)} names no service; write redis+sentinel://host:26379/service")
     own = {name: options[name] for name in ("socket_timeout", "socket_connect_timeout", "retry")}
     sentinel = _Sentinel(_hosts(parts.netloc, 26379), sentinel_kwargs=own)
     master = sentinel.master_for(service, db=int(db or 0), **_named(url), **options)
@@ -171,7 +186,7 @@ def _hosts(netloc: str, port: int) -> list[tuple[str, int]]:
     return [(parts.hostname or "localhost", parts.port or port) for parts in split]
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
     """The URL without its password."""
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()

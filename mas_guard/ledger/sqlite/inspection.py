@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from mas_guard.ledger.base import Balance
+from mas_guard.ledger.base import Balance, CrashedHold
 from mas_guard.ledger.sqlite import statements
 from mas_guard.ledger.sqlite.accounts import CRASHED
 from mas_guard.ledger.sqlite.connection import Connections
 from mas_guard.types import Amounts, Limits
 
 _AT_ONCE = 200  # accounts that are read in one piece: a long look must not keep the log from being taken over
-
-
-@dataclass(frozen=True, slots=True)
-class CrashedHold:
-    """A call that was sent and never heard of again.
-
-    Attributes:
-        hold_id: Its id, for `settle` and `release`.
-        scopes: The accounts that were charged, the run's first; without those that were forgotten since.
-        amounts: What each of them was charged.
-    """
-
-    hold_id: str
-    scopes: tuple[str, ...]
-    amounts: Amounts
 
 
 def balances(connections: Connections, prefix: str) -> Iterator[tuple[str, Balance]]:

@@ -20,14 +20,13 @@ from typing import Any, TypeVar, cast
 from urllib.parse import unquote
 
 from mas_guard.errors import ConfigError
-from mas_guard.ledger.base import Account, Ask, Balance, Breach, Grant, Ledger, Refusal, Settlement, Ticket
+from mas_guard.ledger.base import Account, Ask, Balance, Breach, CrashedHold, Grant, Ledger, Refusal, Settlement, Ticket
 from mas_guard.ledger.sqlite import forking, inspection, statements
 from mas_guard.ledger.sqlite.accounts import SqliteAccount, lost
 from mas_guard.ledger.sqlite.asks import SqliteTicket
 from mas_guard.ledger.sqlite.clock import LedgerClock
 from mas_guard.ledger.sqlite.connection import Connections
 from mas_guard.ledger.sqlite.group_commit import GroupCommit
-from mas_guard.ledger.sqlite.inspection import CrashedHold
 from mas_guard.ledger.sqlite.retention import MORE, Retention
 from mas_guard.ledger.sqlite.transactions import WriteTransactions
 from mas_guard.ledger.sqlite.waiting import GONE, Waiting
@@ -226,15 +225,12 @@ class SqliteLedger(Ledger):
         return Limits(*row[0:4]), Amounts(*row[4:8])
 
     def balances(self, prefix: str = "") -> Iterator[tuple[str, Balance]]:
-        """How every open account stands whose scope begins with *prefix*, without opening it; for those who look on.
-
-        Breaches are left out. Leases that are over are ended first, as `read` does.
-        """
+        """See `Ledger.balances`. In the order of their making."""
         self.sweep()
         return inspection.balances(self._connections, prefix)
 
     def crashed_holds(self) -> list[CrashedHold]:
-        """The holds that were charged in full because nobody was heard of: `settle` or `release` corrects each."""
+        """See `Ledger.crashed_holds`."""
         self.sweep()
         return inspection.crashed_holds(self._connections)
 

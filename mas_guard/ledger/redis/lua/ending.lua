@@ -2,6 +2,7 @@
 -- 'c' charged as crashed or 'l' lapsed unsent (then its record, so that a late settle can put it right).
 
 local REMEMBERED = 10000
+local CRASHED = KEYS[1] .. ':crashed:'
 
 -- Write an id down; the older half is forgotten whenever there are REMEMBERED new ones.
 local function note(name, scope, id, value, milliseconds)
@@ -21,6 +22,14 @@ local function noted(name, scope, id)
     or redis.call('HGET', KEYS[1] .. ':' .. name .. '-before:' .. scope, id)
 end
 
+-- What is remembered of an ended hold by its first account; of a crashed one anybody finds which that is.
+local function ending_of(scope, id)
+  if scope == '' then
+    scope = redis.call('GET', CRASHED .. id) or ''
+  end
+  return scope ~= '' and noted('ended', scope, id)
+end
+
 -- Book on all accounts of a hold that are open. Answers their keys, their figures, and whether the first is open.
 local function book_all(record, room, settled)
   local keys, figures, first = {}, {}, false
@@ -35,7 +44,8 @@ local function book_all(record, room, settled)
   return keys, figures, first
 end
 
--- End a live hold: what it held comes back, `settled` is booked, and `value` is remembered.
+-- End a live hold: what it held comes back, `settled` is booked, and `value` is remembered. Answers the keys of the
+-- open accounts, their figures, and whether the first is open, which remembers it.
 local function end_hold(id, record, settled, value, milliseconds)
   local keys, figures, first = book_all(record, minus(amounts_of(record), settled), settled)
   local sent, around = record[SENT] == 1, next(record[AROUND])
@@ -54,7 +64,7 @@ local function end_hold(id, record, settled, value, milliseconds)
   if first then
     note('ended', record[ACCOUNTS], id, value, milliseconds)
   end
-  return keys, figures
+  return keys, figures, first
 end
 
 -- Put right what the end of its lease booked for a hold.
@@ -65,6 +75,7 @@ local function correct(id, record, settled, value, milliseconds)
   for _, key in ipairs(keys) do
     add(key, 'x', charged, -1)
   end
+  redis.call('DEL', CRASHED .. id)
   if first then
     note('ended', record[ACCOUNTS], id, value, milliseconds)
   end

@@ -14,7 +14,7 @@ if found then
   end_hold(id, record, ZERO, 'r', ARGV[4])
   return 1
 end
-local ended = ARGV[5] ~= 'unsent' and scope ~= '' and noted('ended', scope, id)
+local ended = ARGV[5] ~= 'unsent' and ending_of(scope, id)
 if ended and ended:sub(1, 1) == 'c' then
   correct(id, cmsgpack.unpack(ended:sub(2)), ZERO, 'r', ARGV[4])
   return 1

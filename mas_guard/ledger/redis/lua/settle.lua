@@ -9,7 +9,7 @@ local id, scope = ARGV[2], ARGV[3]
 local u1, u2, u3, u4, keep = struct.unpack('<ddddd', ARGV[4])
 local used = {u1, u2, u3, u4}
 local found = redis.call('GET', HOLD .. id)
-local ended = not found and scope ~= '' and noted('ended', scope, id)
+local ended = not found and ending_of(scope, id)
 local kind = ended and ended:sub(1, 1)
 local record, late
 

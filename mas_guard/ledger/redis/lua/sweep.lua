@@ -11,8 +11,12 @@ for _, id in ipairs(over) do
     local record = cmsgpack.unpack(found)
     if record[SENT] == 1 then
       local amounts = amounts_of(record)
-      for _, key in ipairs((end_hold(id, record, amounts, 'c' .. found, ARGV[3]))) do
+      local keys, _, remembered = end_hold(id, record, amounts, 'c' .. found, ARGV[3])
+      for _, key in ipairs(keys) do
         add(key, 'x', amounts, 1)
+      end
+      if remembered then
+        redis.call('SET', CRASHED .. id, record[ACCOUNTS], 'PX', ARGV[3])
       end
     else
       end_hold(id, record, ZERO, 'l' .. found, ARGV[3])
