@@ -31,8 +31,8 @@ def open_records(
     Raises:
         ConfigError: There is no such store, or what it needs is not installed.
     """
-    scheme, _, rest = url.partition("://")
-    scheme = scheme.lower()
+    scheme, separator, rest = url.partition("://")
+    scheme = scheme.lower() if separator else ""
     if scheme == "memory":
         _of_this_process.retention = max(_of_this_process.retention, retention)
         return _of_this_process
@@ -73,5 +73,5 @@ def _refused(setting: str, message: str) -> ConfigError:
 
 def _shown(url: str) -> str:
     """*url* without user, password and options."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+    scheme, separator, rest = url.partition("?")[0].partition("://")
+    return scheme + separator + rest.rpartition("@")[2]
