@@ -35,7 +35,8 @@ async def wait_async(wait: Wait) -> Grant | Refusal | None:
     ticket = wait.ledger.wait(wait.ask, lambda: loop.call_soon_threadsafe(woken.set))
     patience = Patience(wait)
     try:
-        while ticket.result is None and not patience.over:
+        # A wake without a result ends the wait as well: the store is lost, and whoever waits is to ask again.
+        while ticket.result is None and not woken.is_set() and not patience.over:
             try:
                 await asyncio.wait_for(woken.wait(), patience.next())
             except TimeoutError:
