@@ -253,7 +253,7 @@ class CrashedHold:
 
 
 class AccountLost(LookupError):
-    """The account that an `origin` names is not in this store: nothing is granted anew under its name."""
+    """The account that an `origin` names, or that was open, is not in this store: nothing is granted anew under its name."""
 
 
 class Ledger(ABC):

@@ -11,10 +11,11 @@ import time
 
 from redis.exceptions import RedisError
 
+from mas_guard.ledger.base import AccountLost
 from mas_guard.ledger.redis.account import RedisAccount
 
 
-class BooksLost(RedisError):
+class BooksLost(RedisError, AccountLost):
     """The server lost what it had acknowledged, so nothing more is granted on the account.
 
     Attributes:

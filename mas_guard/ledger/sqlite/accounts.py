@@ -7,7 +7,7 @@ import sqlite3
 from typing import Any, NamedTuple
 
 from mas_guard.ledger._account import NO_LIMIT, Four, Hold, MemoryAccount
-from mas_guard.ledger.base import Breach, Grant, Settlement
+from mas_guard.ledger.base import AccountLost, Breach, Grant, Settlement
 from mas_guard.types import UNITS, Limits
 
 # What `state` of a hold means. Up to SENT it is live; LAPSED and CRASHED were ended by their lease.
@@ -45,9 +45,13 @@ class SqliteAccount(MemoryAccount):
         self.stuck = [0, 0, 0, 0]
 
 
-def lost(scope: str) -> sqlite3.OperationalError:
+class BooksLost(sqlite3.OperationalError, AccountLost):
+    """An account that was open is not in the file."""
+
+
+def lost(scope: str) -> BooksLost:
     """The error for an account that was open and is not in the file: nothing is granted anew there."""
-    return sqlite3.OperationalError(
+    return BooksLost(
         f"the account {scope!r} is not in the ledger any more: its file was replaced, or nobody used the account for "
         "longer than the retention, or all who had it open have closed it since, as the process did that this one joins or "
         "was forked off"
