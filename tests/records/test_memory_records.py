@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import threading
+
 import pytest
 
 from mas_guard.records import MemoryRecordStore, memory, open_records
@@ -35,3 +38,26 @@ def test_the_longest_retention_that_was_asked_for_holds_in_memory(monkeypatch):
     assert open_records("memory://", retention=500.0) is store
     open_records("memory://", retention=50.0)
     assert store.retention == 500.0
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_child_does_not_wait_for_a_thread_of_its_parent():
+    store = MemoryRecordStore()
+    locked, done = threading.Event(), threading.Event()
+
+    def lock() -> None:
+        with store._lock:
+            locked.set()
+            done.wait(60)
+
+    thread = threading.Thread(target=lock)
+    thread.start()
+    locked.wait(60)
+    child = os.fork()
+    if not child:
+        threading.Timer(20, os._exit, (3,)).start()
+        store.put("runs", "a", {})
+        os._exit(0)
+    done.set()
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0

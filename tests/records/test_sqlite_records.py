@@ -204,6 +204,22 @@ def test_somebody_who_keeps_the_file_ends_the_wait_with_an_error_and_nothing_is_
     assert written(store.put("runs", "a", {"n": 2}, version=1)).version == 2
 
 
+def test_who_does_not_keep_to_the_file_lock_is_not_overwritten_either(path, store, monkeypatch):
+    def come_in_between() -> None:
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("UPDATE mas_guard_records SET version = version + 1, value = '{\"theirs\": 1}'")
+            connection.commit()
+
+    store.put("runs", "a", {})
+    during(monkeypatch, store, come_in_between)
+    assert store.put("runs", "a", {"mine": 1}, version=1) is None
+    assert written(store.get("runs", "a")).value == {"theirs": 1}
+    during(monkeypatch, store, come_in_between)
+    assert written(store.put("runs", "a", {"mine": 2})).version == 4
+    during(monkeypatch, store, come_in_between)
+    assert written(store.change("runs", "a", lambda value: {**value, "more": 1})).value == {"theirs": 1, "more": 1}
+
+
 def in_another_thread(act) -> None:
     thread = threading.Thread(target=act)
     thread.start()
