@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mas_guard import once
-from mas_guard._effects import Answer
+from mas_guard._effects import Answer, Flow
 from mas_guard._live_call import live_call
 from mas_guard._once_review import Question
 from mas_guard.errors import GuardError, NoEffect, StoreUnavailable
@@ -71,6 +71,21 @@ def effect_of(run: Run, call: ToolCall) -> Effect | Answer | None:
     return kind(run, call, names, f"{run.id}:{call.tool}:{key}")
 
 
+def kept_closed(run: Run, call: ToolCall, flow: Flow) -> Flow:
+    """*flow*, the guard's own faults in which do not let the call through, as they do any other."""
+    try:
+        return (yield from flow)
+    except GuardError:
+        raise
+    except Exception as error:
+        if run.policy.rule_mode(RULE) != "enforce":
+            raise
+        run.engine.plugins.errors.report("The guard's own flow", error)
+        text = texts.not_recorded(call.tool, type(error).__name__)
+        tell(run, call, "not_recorded", "block", text)
+        return Answer(text, RULE)
+
+
 def tell(run: Run, call: ToolCall, state: str, action: str, reason: str) -> None:
     """Record what became of the effect: names and the effect's id, no contents."""
     fields: dict[str, Any] = {"agent": call.agent, "tool": call.tool, "rule": RULE, "state": state, "action": action}
@@ -115,12 +130,6 @@ class Effect:
         try:
             answer = self._begin()
             carried_out = answer is None
-        except GuardError:
-            raise
-        except Exception as error:  # our own fault, which must not let an effect through unrecorded
-            self.run.engine.plugins.errors.report("Recording an effect", error)
-            answer = Answer(texts.not_recorded(self.call.tool, type(error).__name__), RULE)
-            tell(self.run, self.call, "not_recorded", "block", answer.text)
         finally:
             if booking is not None and not carried_out:
                 with suppress(StoreUnavailable):  # its lease gives it back

@@ -344,7 +344,7 @@ def test_a_result_that_the_store_did_not_take_is_written_with_the_next_chance(ba
     assert bank.paid == [17, 18]
 
 
-def test_a_fault_of_our_own_lets_no_effect_through(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fault_of_our_own_lets_no_effect_through(bank: Bank) -> None:
     class Broken(MemoryRecordStore):
         def put(self, *arguments: Any, **keywords: Any) -> Any:
             raise AttributeError("a bug")
@@ -352,6 +352,19 @@ def test_a_fault_of_our_own_lets_no_effect_through(bank: Bank, monkeypatch: pyte
     with run_in(engine_with(Broken())) as run:
         assert "could not be recorded" in called(run, tool_call(), bank.refund)
         assert run.engine.plugins.errors.count == 1
+    assert not bank.paid
+
+
+def test_a_fault_in_the_rest_of_the_guard_lets_no_effect_through_either(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any) -> Any:
+        raise AttributeError("a bug")
+
+    monkeypatch.setattr("mas_guard._flow.reserve", broken)
+    with run_in(engine_with()) as run:
+        assert "could not be recorded" in called(run, tool_call(), bank.refund)
+        assert called(run, tool_call("look_up"), lambda: "looked up") == "looked up"
     assert not bank.paid
 
 
