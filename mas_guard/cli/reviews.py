@@ -12,7 +12,7 @@ import click
 from mas_guard.adapter import Finding
 from mas_guard.cli._output import FORMAT, echo_findings
 from mas_guard.config import load_policy
-from mas_guard.reviews import Desk, Resolution, ReviewRecord, SQLiteReviewStore, open_store
+from mas_guard.reviews import Desk, Resolution, ReviewRecord, SQLiteReviewStore, open_store, store_of
 from mas_guard.reviews import drill as run_drill
 from mas_guard.reviews.judging import read_edit
 from mas_guard.reviews.terminal import user_name
@@ -33,8 +33,8 @@ _SEEN = click.option(
 def reviews(context: click.Context, store_url: str | None) -> None:
     """List reviews that wait for a person, and answer them.
 
-    The reviews are those of REVIEW__STORE, so start where the app was started or give --store. Nothing is approved by
-    a clock: what nobody answers in time counts as rejected.
+    The reviews are those of REVIEW__STORE (by default where STORE is), so start where the app was started or give
+    --store. Nothing is approved by a clock: what nobody answers in time counts as rejected.
     """
     context.obj = store_url
 
@@ -150,10 +150,10 @@ def drill(context: click.Context, store_url: str | None, wait: float) -> None:
 
 def _desk(store_url: str | None) -> Desk:
     policy = load_policy()
-    store = open_store(policy.review.store if store_url is None else store_url)
+    store = store_of(policy) if store_url is None else open_store(store_url)
     if not store.shared:
         raise click.UsageError(
-            "REVIEW__STORE=memory:// keeps reviews inside the app's own process, where this command cannot see them. "
+            "Reviews are kept in memory, inside the app's own process, where this command cannot see them. "
             "Set MAS_GUARD_REVIEW__STORE=sqlite:///reviews.db for the app and here, or give --store."
         )
     return Desk(policy, store=store)

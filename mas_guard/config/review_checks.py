@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from mas_guard.config.faults import ENVIRONMENT, conflict, not_yet, shown
+from mas_guard.config.faults import ENVIRONMENT, conflict, shown
+from mas_guard.records.opening import REDIS_SCHEMES
 
 Origin = Callable[[str], str]
 
 _NEEDS_CHANNEL = (("ON_LIMIT", "escalate"), ("UNKNOWN_CONFIDENCE", "review"))
-_REDIS = ("redis", "rediss", "valkey")
 
 
 def check_review(values: Mapping[str, Any], origin: Origin) -> None:
@@ -70,23 +70,15 @@ def _check_webhook(values: Mapping[str, Any], origin: Origin) -> None:
 def _check_store(url: str, source: str) -> None:
     scheme, _, rest = url.partition(":")
     scheme = scheme.lower()
-    if scheme == "memory":
+    if scheme in ("memory", "store", *REDIS_SCHEMES):
         return
-    if scheme.partition("+")[0] in _REDIS:
-        raise not_yet(
-            "REVIEW__STORE",
-            source,
-            url,
-            "this version does not have the Redis store for reviews yet; use sqlite:///reviews.db, which the processes "
-            "of one machine share",
-        )
     if scheme != "sqlite" or not rest.startswith("///") or not rest.strip("/"):
         raise conflict(
             "REVIEW__STORE",
             source,
             f"{shown(url)} is no store for reviews",
             "Use sqlite:///reviews.db for a file beside the app, sqlite:////var/lib/app/reviews.db for one with an "
-            "absolute path, or memory://.",
+            "absolute path, redis://host:6379 for several machines, store:// for the place of STORE, or memory://.",
         )
 
 

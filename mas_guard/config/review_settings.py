@@ -37,10 +37,11 @@ REVIEW_SETTINGS: tuple[Setting, ...] = (
     Setting(
         "REVIEW__STORE",
         "url",
-        "memory://",
-        "Where reviews are kept, with what the person must see: `memory://` is this process alone and is gone with it; "
-        "`sqlite:///reviews.db` is a file (`sqlite:////var/lib/app/reviews.db` one with an absolute path) in which "
-        "other processes can answer.",
+        "store://",
+        "Where reviews are kept, with what the person must see: `store://` is where STORE is, `memory://` this process "
+        "alone and gone with it; `sqlite:///reviews.db` is a file (`sqlite:////var/lib/app/reviews.db` one with an "
+        "absolute path) in which the other processes of the machine can answer, `redis://host:6379` a server where "
+        "those of all machines can.",
         "sqlite:///reviews.db",
     ),
     Setting(

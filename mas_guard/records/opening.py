@@ -44,7 +44,7 @@ def open_records(
         return _redis(url, retention, timeout, setting)
     raise _refused(
         setting,
-        f"{setting}={_shown(url)!r} is no store for records. Use sqlite:///path for the processes of one machine, "
+        f"{setting}={shown(url)!r} is no store for records. Use sqlite:///path for the processes of one machine, "
         "redis://host:6379 for several, or memory:// for this process alone.",
     )
 
@@ -55,7 +55,7 @@ def _redis(url: str, retention: float, timeout: float, setting: str) -> RecordSt
     except ImportError as missing:
         raise _refused(
             setting,
-            f"{setting}={_shown(url)!r} needs the package redis, which is not installed: "
+            f"{setting}={shown(url)!r} needs the package redis, which is not installed: "
             'pip install "mas-guard[redis]".',
         ) from missing
     from mas_guard.records.redis import RedisRecordStore
@@ -64,14 +64,14 @@ def _redis(url: str, retention: float, timeout: float, setting: str) -> RecordSt
     try:
         return RedisRecordStore(url, timeout, retention=retention if own is None else float(own))
     except ValueError as error:
-        raise _refused(setting, f"{setting}={_shown(url)!r} names no server that can be used: {error}") from error
+        raise _refused(setting, f"{setting}={shown(url)!r} names no server that can be used: {error}") from error
 
 
 def _refused(setting: str, message: str) -> ConfigError:
     return ConfigError(message, source=setting, key=setting)
 
 
-def _shown(url: str) -> str:
+def shown(url: str) -> str:
     """*url* without user, password and options."""
     scheme, separator, rest = url.partition("?")[0].partition("://")
     return scheme + separator + rest.rpartition("@")[2]

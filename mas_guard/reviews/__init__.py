@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from mas_guard.reviews.findings import Remark, remarks
     from mas_guard.reviews.payload import from_payload, to_payload
     from mas_guard.reviews.record import Resolution, Review, ReviewRecord
+    from mas_guard.reviews.records import RecordReviewStore
     from mas_guard.reviews.shown import fingerprint_of
     from mas_guard.reviews.sqlite import SQLiteReviewStore
-    from mas_guard.reviews.store import MemoryReviewStore, ReviewStore, open_store
+    from mas_guard.reviews.store import MemoryReviewStore, ReviewStore, open_store, store_of
     from mas_guard.reviews.webhook import answer_from_webhook, sign_webhook, verify_webhook
 
 _HOMES = {
@@ -41,19 +42,20 @@ _HOMES = {
     ),
     "payload": ("from_payload", "to_payload"),
     "record": ("Resolution", "Review", "ReviewRecord"),
+    "records": ("RecordReviewStore",),
     "findings": ("Remark", "remarks"),
     "shown": ("fingerprint_of",),
     "sqlite": ("SQLiteReviewStore",),
-    "store": ("MemoryReviewStore", "ReviewStore", "open_store"),
+    "store": ("MemoryReviewStore", "ReviewStore", "open_store", "store_of"),
     "webhook": ("answer_from_webhook", "sign_webhook", "verify_webhook"),
 }  # fmt: skip
 _WHERE = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Desk", "Drill", "EditNotAllowed", "MemoryReviewStore", "NotShowable", "Remark", "Resolution", "Review",
+    "Desk", "Drill", "EditNotAllowed", "MemoryReviewStore", "NotShowable", "RecordReviewStore", "Remark", "Resolution", "Review",
     "ReviewAnswered", "ReviewChanged", "ReviewError", "ReviewNotFound", "ReviewRecord", "ReviewStore",
     "ReviewStoreError", "SQLiteReviewStore", "WebhookRefused", "answer_from_webhook", "drill", "fingerprint_of",
-    "from_payload", "open_store", "remarks", "reviewer", "sign_webhook", "to_payload", "verify_webhook",
+    "from_payload", "open_store", "remarks", "reviewer", "sign_webhook", "store_of", "to_payload", "verify_webhook",
 ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from mas_guard.reviews import callables, judging, terminal
 from mas_guard.reviews.errors import ReviewError, ReviewNotFound
 from mas_guard.reviews.record import Decision, Kind, Resolution, Review, ReviewRecord, new_id, typed_id
 from mas_guard.reviews.shown import as_data, fingerprint_of
-from mas_guard.reviews.store import ReviewStore, open_store
+from mas_guard.reviews.store import ReviewStore, store_of
 from mas_guard.reviews.text import how_to_answer
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Desk:
         now: Callable[[], float] = time.time,
     ) -> None:
         self.settings = policy.review
-        self.store = store if store is not None else open_store(policy.review.store)
+        self.store = store if store is not None else store_of(policy)
         self.now = now
         self._retention = policy.retention
         self._plugins = plugins

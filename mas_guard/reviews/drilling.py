@@ -12,7 +12,7 @@ from mas_guard.reviews.desk import Desk
 from mas_guard.reviews.errors import ReviewError
 from mas_guard.reviews.findings import SHARE_IT, Remark, channel_remarks
 from mas_guard.reviews.record import Resolution, Review
-from mas_guard.reviews.store import ReviewStore, open_store
+from mas_guard.reviews.store import ReviewStore, store_of
 from mas_guard.reviews.text import moment
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _store_findings(desk: Desk, policy: Policy, review: Review, *, given: bool) 
         )
         return
     # Through a connection of its own, as another process would.
-    other = desk.store if given else open_store(policy.review.store)
+    other = desk.store if given else store_of(policy)
     found = other.get(review.id)
     if found is None or found.review != review:
         yield Remark("error", "the review cannot be read back from the store", "name another file in REVIEW__STORE")

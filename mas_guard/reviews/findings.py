@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from mas_guard.reviews import callables, terminal
+from mas_guard.reviews.store import store_url
 
 if TYPE_CHECKING:
     from mas_guard.config import Policy
@@ -35,10 +36,10 @@ def remarks(policy: Policy) -> Iterator[Remark]:
         yield Remark("ok", "no person is ever asked (REVIEW__CHANNEL is none)")
         return
     yield Remark("ok", f"a person is asked through the channel {settings.channel}")
-    if settings.store.lower().startswith("memory:"):
+    if store_url(policy)[0].lower().startswith("memory:"):
         yield Remark(
             "warning",
-            "reviews are kept in memory (REVIEW__STORE=memory://): they are gone with the process, and no other process "
+            "reviews are kept in memory: they are gone with the process, and no other process "
             "or terminal can answer them",
             SHARE_IT,
         )

@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+from mas_guard.ledger.sqlite.file_lock import FileLock
 from mas_guard.reviews.errors import ReviewStoreError
 from mas_guard.reviews.record import Resolution, Review, ReviewRecord
 from mas_guard.reviews.store import ReviewStore
@@ -118,7 +119,8 @@ class SQLiteReviewStore(ReviewStore):
                 connection.execute("PRAGMA journal_mode = WAL")
             except sqlite3.OperationalError:
                 pass  # another process is just doing it, or the file system cannot: it works without as well
-            connection.executescript(_SCHEMA)
+            with self._in_order():
+                connection.executescript(_SCHEMA)
 
     def _rows(self, question: str, values: tuple[Any, ...] = ()) -> list[tuple[str, str | None]]:
         with self._connected() as connection:
@@ -127,7 +129,7 @@ class SQLiteReviewStore(ReviewStore):
             return connection.execute(question, values).fetchall() if is_there else []
 
     def _change(self, statement: str, values: tuple[Any, ...]) -> int:
-        with self._connected() as connection:
+        with self._connected() as connection, self._in_order():
             is_there = connection.execute(_IS_THERE).fetchone() is not None
             return connection.execute(statement, values).rowcount if is_there else 0
 
@@ -145,6 +147,21 @@ class SQLiteReviewStore(ReviewStore):
                 yield connection
         except sqlite3.Error as error:
             raise self._fault(error) from error
+
+    @contextmanager
+    def _in_order(self) -> Iterator[None]:
+        """Keep to the order of the ledger, whose file this may be: beside a busy one SQLite's own waiting starves."""
+        lock = FileLock(str(self._path))
+        try:
+            if not lock.acquire(BUSY):
+                raise sqlite3.OperationalError(f"database is locked: another process has kept it for {BUSY:g} s")
+        except OSError:
+            pass  # where no file can be made beside it, SQLite's locks hold all the same
+        try:
+            yield
+        finally:
+            lock.release()
+            lock.close()
 
     def _fault(self, error: Exception) -> ReviewStoreError:
         return ReviewStoreError(

@@ -6,9 +6,17 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from mas_guard.errors import ConfigError
+from mas_guard.records import open_records
+from mas_guard.records.opening import REDIS_SCHEMES, shown
+from mas_guard.records.store import RETENTION
 from mas_guard.reviews.record import Resolution, Review, ReviewRecord, expired
+
+if TYPE_CHECKING:
+    from mas_guard.config import Policy
 
 REMEMBERED = 10_000  # answered reviews that stay in memory at most; those that wait are never dropped
 
@@ -144,25 +152,57 @@ class MemoryReviewStore(ReviewStore):
 _of_this_process = MemoryReviewStore()
 
 
-def open_store(url: str) -> ReviewStore:
-    """The store of reviews at *url*: `memory://`, which is one for the whole process, or `sqlite:///path`.
+def store_url(policy: Policy) -> tuple[str, str]:
+    """Where the reviews of *policy* are, and the setting that says so: REVIEW__STORE, or STORE where that one is
+    `store://` and STORE is a store that has room for reviews."""
+    url = policy.review.store
+    if not url.lower().startswith("store:"):
+        return url, "REVIEW__STORE"
+    scheme = policy.store.partition("://")[0].lower()
+    return (policy.store if scheme in ("sqlite", *REDIS_SCHEMES) else "memory://"), "STORE"
 
-    A relative path starts where `mas-guard run` was started, else in the working directory. Nothing is created
-    before the first review.
+
+def store_of(policy: Policy) -> ReviewStore:
+    """The store of reviews that *policy* names.
 
     Raises:
-        ConfigError: Where there is no such store.
+        ConfigError: As `open_store`.
     """
-    scheme, _, rest = url.partition("://")
-    if scheme.lower() == "memory":
+    url, setting = store_url(policy)
+    return open_store(url, retention=policy.retention, timeout=policy.store_timeout, setting=setting)
+
+
+def open_store(
+    url: str, *, retention: float = RETENTION, timeout: float = 1.0, setting: str = "REVIEW__STORE"
+) -> ReviewStore:
+    """The store of reviews at *url*. Nothing is created or connected before the first review.
+
+    Args:
+        url: `memory://`, which is one for the whole process; `sqlite:///path`, where a relative path starts where
+            `mas-guard run` was started, else in the working directory; or `redis://` and what else names a Redis.
+        retention: Seconds that a Redis keeps a review after it was decided.
+        timeout: Seconds that a Redis may take to answer.
+        setting: Which setting named the URL, for the message.
+
+    Raises:
+        ConfigError: Where there is no such store, or what it needs is not installed.
+    """
+    scheme, separator, rest = url.partition("://")
+    scheme = scheme.lower() if separator else ""
+    if scheme == "memory":
         return _of_this_process
-    if scheme.lower() == "sqlite" and rest.startswith("/") and rest.strip("/"):
+    if scheme == "sqlite" and rest.startswith("/") and rest.strip("/"):
         from mas_guard._launched import settings_directory
         from mas_guard.reviews.sqlite import SQLiteReviewStore
 
-        return SQLiteReviewStore(Path(settings_directory(os.environ), rest[1:]))
+        return SQLiteReviewStore(Path(settings_directory(os.environ), unquote(rest[1:])))
+    if scheme in REDIS_SCHEMES:
+        from mas_guard.reviews.records import RecordReviewStore
+
+        return RecordReviewStore(open_records(url, retention=retention, timeout=timeout, setting=setting), retention)
     raise ConfigError(
-        f"REVIEW__STORE={url!r} is no store for reviews. Use sqlite:///reviews.db or memory://.",
-        source="REVIEW__STORE",
-        key="REVIEW__STORE",
+        f"{setting}={shown(url)!r} is no store for reviews. Use sqlite:///reviews.db for the processes of one machine, "
+        "redis://host:6379 for several, or memory:// for this process alone.",
+        source=setting,
+        key=setting,
     )

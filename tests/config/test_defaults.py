@@ -58,7 +58,7 @@ PROMISED = {
     "REVIEW__CHANNEL": None,
     "REVIEW__TIMEOUT": 900.0,
     "REVIEW__ON_TIMEOUT": "reject",
-    "REVIEW__STORE": "memory://",
+    "REVIEW__STORE": "store://",
     "REVIEW__FALLBACK": None,
     "REVIEW__WEBHOOK_URL": None,
     "REVIEW__WEBHOOK_SECRET": None,

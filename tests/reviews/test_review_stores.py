@@ -15,6 +15,7 @@ import pytest
 
 from mas_guard.config import policy_of
 from mas_guard.errors import ConfigError
+from mas_guard.ledger.sqlite.file_lock import FileLock
 from mas_guard.reviews import (
     Desk,
     MemoryReviewStore,
@@ -124,8 +125,8 @@ def test_a_path_may_be_relative_or_absolute(tmp_path: Path, monkeypatch: pytest.
     assert open_store(f"sqlite:///{tmp_path}/b.db").place == str(tmp_path / "b.db")
     monkeypatch.setenv("MAS_GUARD_RUN__DIRECTORY", str(tmp_path / "started"))
     assert open_store("sqlite:///b.db").place == str(tmp_path / "started" / "b.db")
-    for wrong in ("sqlite://b.db", "sqlite:///", "redis://host"):
-        with pytest.raises(ConfigError, match="Use sqlite:///reviews.db or memory://"):
+    for wrong in ("sqlite://b.db", "sqlite:///", "mystore://host", "redis"):
+        with pytest.raises(ConfigError, match="Use sqlite:///reviews.db for"):
             open_store(wrong)
 
 
@@ -175,6 +176,24 @@ def test_a_folder_that_cannot_be_made_is_said_with_its_name(tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     with pytest.raises(ReviewStoreError, match=r"cannot be read or written .* name another file in REVIEW__STORE"):
         SQLiteReviewStore(tmp_path / "file" / "reviews.db").add(review_of())
+
+
+def test_a_change_keeps_to_the_order_of_the_ledger_whose_file_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mas_guard.reviews.sqlite.BUSY", 0.05)
+    store = SQLiteReviewStore(tmp_path / "reviews.db")
+    store.add(review_of())
+    ledgers = FileLock(str(tmp_path / "reviews.db"))
+    thread = threading.Thread(target=lambda: ledgers.acquire(10.0))
+    thread.start()
+    thread.join()
+    with pytest.raises(ReviewStoreError, match="another process has kept it"):
+        store.add(review_of())
+    assert len(store.records(waiting=True)) == 1
+    ledgers.close()
+    store.add(review_of())
+    assert len(store.records(waiting=True)) == 2
 
 
 def test_a_review_that_something_else_wrote_is_said(tmp_path: Path) -> None:
