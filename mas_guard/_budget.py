@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple
 
-from mas_guard._effects import Effect, Wait
+from mas_guard._effects import Book, Effect, Wait
 from mas_guard._run import Run
 from mas_guard._step_scope import StepScope
 from mas_guard.errors import BudgetExceeded
@@ -53,21 +53,21 @@ class Booking:
         self.unanswered = False
         self.waited = waited
 
-    def dispatch(self) -> bool:
+    def dispatch(self) -> Generator[Effect, Any, bool]:
         """The call is about to be sent; False where the hold is gone and must be asked for anew."""
-        return self.run.ledger.dispatch(self.hold_id, DISPATCHED_LEASE)
+        return (yield from _booked(self.run, "dispatch", self.hold_id, DISPATCHED_LEASE))  # type: ignore[no-any-return]
 
     def release(self) -> None:
         """The call was not sent."""
         self.run.ledger.release(self.hold_id)
 
-    def settle(self, outcome: CallOutcome) -> None:
+    def settle(self, outcome: CallOutcome) -> Generator[Effect, Any, None]:
         """Book what the call used; what is unknown is charged as held and said to be estimated."""
         if outcome.cached:
             self.run.ledger.release(self.hold_id)
             return
         actual = self._actual(outcome)
-        settlement = self.run.ledger.settle(self.hold_id, actual)
+        settlement = yield from _booked(self.run, "settle", self.hold_id, actual)
         if settlement.breach:
             self.run.note(
                 f"a reply of {getattr(self.call, 'model', '')} used more than was held for it and was booked in full"
@@ -85,6 +85,13 @@ class Booking:
             return Amounts(tokens, self.call.requests, 0, self.amounts.nano_usd if nano is None else nano)
         self.run.note("the usage of at least one call is estimated: the provider did not say it")
         return Amounts(self.amounts.tokens, self.call.requests, 0, self.amounts.nano_usd)
+
+
+def _booked(run: Run, method: str, hold_id: str, *more: Any) -> Generator[Effect, Any, Any]:
+    """What the ledger answers; asked for by way of the driver where the ledger can be awaited."""
+    if run.store.awaited:
+        return (yield Book(run.ledger, method, hold_id, (hold_id, *more)))
+    return getattr(run.ledger, method)(hold_id, *more)
 
 
 def price_of(run: Run, call: ModelCall, facts: ModelFacts | None, usage: Usage) -> int | None:
@@ -212,7 +219,7 @@ def _ask(
 
 def _hold(run: Run, call: Call, facts: ModelFacts | None, ask: Ask) -> Generator[Effect, Any, Booking | Refusal]:
     ledger = run.ledger
-    found = ledger.reserve(ask)
+    found = (yield Book(ledger, "reserve", ask.hold_id, (ask,))) if run.store.awaited else ledger.reserve(ask)
     at_once = not isinstance(found, Refusal)
     if isinstance(found, Refusal):
         waited = None

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Itera
 from dataclasses import replace
 from typing import Any
 
-from mas_guard._effects import Answer, Collector, Effect, Flow, Proceed, Reader, Wait
+from mas_guard._effects import Answer, Book, Collector, Effect, Flow, Proceed, Reader, Wait
 from mas_guard._plugins import InternalErrors
 from mas_guard._waiting import wait, wait_async
 from mas_guard.errors import GuardError
@@ -26,8 +26,13 @@ class FlowFailed(Exception):
     """The flow itself broke; the app goes on without it."""
 
 
-def advance(flow: Flow, value: Any, errors: InternalErrors, first: bool = False) -> Effect | Answer | None:
+def advance(
+    flow: Flow, value: Any, errors: InternalErrors, first: bool = False, raised: Exception | None = None
+) -> Effect | Answer | None:
+    """The flow's next effect after *value*, or after what was *raised* in its place."""
     try:
+        if raised is not None:
+            return flow.throw(raised)
         return next(flow) if first else flow.send(value)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
@@ -38,10 +43,52 @@ def advance(flow: Flow, value: Any, errors: InternalErrors, first: bool = False)
         raise FlowFailed from error
 
 
+def until_sent(flow: Flow, errors: InternalErrors) -> Proceed | Answer | None:
+    """Advance *flow* to where its call is carried out or answered; waits and books on the way."""
+    effect = advance(flow, None, errors, first=True)
+    while isinstance(effect, Wait | Book):
+        try:
+            answer = wait(effect) if isinstance(effect, Wait) else effect.at_once()
+        except Exception as error:  # the flow decides what a store's failure means
+            effect = advance(flow, None, errors, raised=error)
+        else:
+            effect = advance(flow, answer, errors)
+    return effect
+
+
+async def until_sent_async(flow: Flow, errors: InternalErrors) -> Proceed | Answer | None:
+    """As `until_sent`, without blocking the event loop."""
+    effect = advance(flow, None, errors, first=True)
+    while isinstance(effect, Wait | Book):
+        try:
+            answer = await (wait_async(effect) if isinstance(effect, Wait) else effect.awaited())
+        except Exception as error:
+            effect = advance(flow, None, errors, raised=error)
+        else:
+            effect = advance(flow, answer, errors)
+    return effect
+
+
 def finish_flow(flow: Flow, outcome: CallOutcome, errors: InternalErrors) -> None:
     """Let the flow settle; its verdict is raised, its bugs are not."""
     try:
-        flow.send(outcome)
+        effect = flow.send(outcome)
+        while isinstance(effect, Book):
+            effect = flow.send(effect.at_once())
+    except StopIteration:
+        return
+    except GuardError:
+        raise
+    except Exception as error:
+        errors.report("The guard's own flow", error)
+
+
+async def finish_flow_async(flow: Flow, outcome: CallOutcome, errors: InternalErrors) -> None:
+    """As `finish_flow`, without blocking the event loop."""
+    try:
+        effect = flow.send(outcome)
+        while isinstance(effect, Book):
+            effect = flow.send(await effect.awaited())
     except StopIteration:
         return
     except GuardError:
@@ -53,9 +100,7 @@ def finish_flow(flow: Flow, outcome: CallOutcome, errors: InternalErrors) -> Non
 def drive(flow: Flow, send: Callable[[], Any], read: Reader, errors: InternalErrors) -> Any:
     """Drive *flow* around the synchronous *send*; return its value or the flow's `Answer`."""
     try:
-        effect = advance(flow, None, errors, first=True)
-        while isinstance(effect, Wait):
-            effect = advance(flow, wait(effect), errors)
+        effect = until_sent(flow, errors)
     except FlowFailed:
         return send()
     if not isinstance(effect, Proceed):
@@ -77,9 +122,7 @@ def drive(flow: Flow, send: Callable[[], Any], read: Reader, errors: InternalErr
 async def drive_async(flow: Flow, send: Callable[[], Awaitable[Any]], read: Reader, errors: InternalErrors) -> Any:
     """Drive *flow* around the asynchronous *send*; a call is cancelled when the flow's time is over."""
     try:
-        effect = advance(flow, None, errors, first=True)
-        while isinstance(effect, Wait):
-            effect = advance(flow, await wait_async(effect), errors)
+        effect = await until_sent_async(flow, errors)
     except FlowFailed:
         return await send()
     if not isinstance(effect, Proceed):
@@ -91,12 +134,12 @@ async def drive_async(flow: Flow, send: Callable[[], Awaitable[Any]], read: Read
         value = await within_time(effect, send)
     except BaseException as error:
         if not effect.whole:
-            finish_flow(flow, _read_error(read, error), errors)
+            await finish_flow_async(flow, _read_error(read, error), errors)
         raise
     finally:
         for variable, token in reversed(tokens):
             variable.reset(token)
-    finish_flow(flow, _read(read, value, errors), errors)
+    await finish_flow_async(flow, _read(read, value, errors), errors)
     return value
 
 
@@ -107,9 +150,9 @@ async def _whole(flow: Flow, send: Callable[[], Awaitable[Any]], read: Reader, e
         try:
             value = await send()
         except BaseException as error:
-            finish_flow(flow, _read_error(read, error), errors)
+            await finish_flow_async(flow, _read_error(read, error), errors)
             raise
-        finish_flow(flow, _read(read, value, errors), errors)
+        await finish_flow_async(flow, _read(read, value, errors), errors)
         return value
 
     try:
@@ -131,9 +174,7 @@ def drive_stream(
     """Drive *flow* around a stream, which *collector* reads. The context holds the flow's scope only while the
     stream is asked."""
     try:
-        effect = advance(flow, None, errors, first=True)
-        while isinstance(effect, Wait):
-            effect = advance(flow, wait(effect), errors)
+        effect = until_sent(flow, errors)
     except FlowFailed:
         yield from send()
         return None
@@ -183,9 +224,7 @@ async def drive_stream_async(
 ) -> AsyncIterator[Any]:
     """Drive *flow* around an asynchronous stream; an `Answer` is yielded through *on_answer*."""
     try:
-        effect = advance(flow, None, errors, first=True)
-        while isinstance(effect, Wait):
-            effect = advance(flow, await wait_async(effect), errors)
+        effect = await until_sent_async(flow, errors)
     except FlowFailed:
         async for chunk in send():
             yield chunk
@@ -215,9 +254,9 @@ async def drive_stream_async(
         try:
             await _close_async(stream)
         finally:
-            finish_flow(flow, _stream_outcome(collector, error), errors)
+            await finish_flow_async(flow, _stream_outcome(collector, error), errors)
         raise
-    finish_flow(flow, _stream_outcome(collector, None), errors)
+    await finish_flow_async(flow, _stream_outcome(collector, None), errors)
 
 
 async def within_time(effect: Proceed, send: Callable[[], Awaitable[Any]]) -> Any:

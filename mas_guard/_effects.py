@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Generator
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -21,6 +22,38 @@ class Wait:
     ledger: Ledger
     ask: Ask
     seconds: float | None
+
+
+@dataclass(slots=True)
+class Book:
+    """Make one call of *ledger*, `reserve`, `dispatch` or `settle`, and be sent what it answers.
+
+    Only for a ledger that can be awaited: on an event loop it is, so that a store far away does not hold the loop up.
+    """
+
+    ledger: Ledger
+    method: str
+    hold_id: str
+    arguments: tuple[Any, ...]
+
+    def at_once(self) -> Any:
+        """The answer, for a caller that may block."""
+        return getattr(self.ledger, self.method)(*self.arguments)
+
+    async def awaited(self) -> Any:
+        """The answer. Where the caller is cancelled meanwhile, nothing stays held, and what was used is booked."""
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:  # another event loop than asyncio's
+            return self.at_once()
+        try:
+            return await getattr(self.ledger, f"{self.method}_async")(*self.arguments)
+        except asyncio.CancelledError:
+            if self.method == "settle":
+                self.at_once()
+            else:
+                self.ledger.release(self.hold_id)
+            raise
 
 
 @dataclass(slots=True)
@@ -48,7 +81,7 @@ class Answer:
     result: bool = False
 
 
-Effect = Wait | Proceed
+Effect = Wait | Book | Proceed
 Flow = Generator[Effect, Any, Answer | None]
 Reader = Callable[[Any], CallOutcome]
 

@@ -13,7 +13,7 @@ from mas_guard._budget import Booking, book_observed, refusal_error, refused_by,
 from mas_guard._conclusion import brief_for, take_conclusion
 from mas_guard._effects import Answer, Flow, Proceed
 from mas_guard._live_call import NOTHING, LiveCall, live_call
-from mas_guard._once import effect_of
+from mas_guard._once import effect_of, kept_closed
 from mas_guard._run import Run, current_run
 from mas_guard._step_scope import StepScope, current_step
 from mas_guard._time_left import check_time, expired
@@ -29,6 +29,11 @@ LONGEST_TASK = 4_000  # characters of the run's first request that are kept whil
 
 def call_flow(run: Run, call: Call) -> Flow:
     """One model or tool call."""
+    flow = _call_flow(run, call)
+    return kept_closed(run, call, flow) if isinstance(call, ToolCall) and run.policy.once_key(call.tool) else flow
+
+
+def _call_flow(run: Run, call: Call) -> Flow:
     concluding = False
     if run.stop is not None and run.policy.mode == "enforce":
         concluding = isinstance(call, ModelCall) and acts_for_owner(run, call) and run.stop.take_concluding_call()
@@ -97,7 +102,7 @@ def call_flow(run: Run, call: Call) -> Flow:
                 answer = None if lifted else stopped_meanwhile(run, call, scope, concluding, found)
                 if answer is not None:
                     return answer
-                if not lifted and (not isinstance(found, Booking) or found.dispatch()):
+                if not lifted and (not isinstance(found, Booking) or (yield from found.dispatch())):
                     break
                 # The hold's lease ended between the grant and now, or a stop was lifted: it is asked for again.
                 found = yield from reserve(run, call, scope, inside, concluding, share)
@@ -141,7 +146,7 @@ def call_flow(run: Run, call: Call) -> Flow:
     if isinstance(call, ModelCall) and (call.heard_cut or call.heard_refusal):
         outcome = replace(outcome, cut=outcome.cut or call.heard_cut, refused=outcome.refused or call.heard_refusal)
     if booking is not None:
-        booking.settle(outcome)
+        yield from booking.settle(outcome)
     else:
         book_observed(run, call, outcome)
     if isinstance(call, ToolCall):

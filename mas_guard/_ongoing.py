@@ -7,10 +7,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from mas_guard._drivers import FlowFailed, advance, finish_flow, within_time
-from mas_guard._effects import Answer, Flow, Proceed, Scope, Wait
+from mas_guard._drivers import FlowFailed, finish_flow, until_sent, until_sent_async, within_time
+from mas_guard._effects import Answer, Flow, Proceed, Scope
 from mas_guard._plugins import InternalErrors
-from mas_guard._waiting import wait, wait_async
 from mas_guard.errors import GuardError
 from mas_guard.types import CallOutcome
 
@@ -85,9 +84,7 @@ class OngoingCall:
 def begin(flow: Flow, errors: InternalErrors) -> OngoingCall | Answer | None:
     """Advance *flow* to where its call is carried out; `None` where the flow broke and the app goes on without it."""
     try:
-        effect = advance(flow, None, errors, first=True)
-        while isinstance(effect, Wait):
-            effect = advance(flow, wait(effect), errors)
+        effect = until_sent(flow, errors)
     except FlowFailed:
         return None
     return OngoingCall(flow, effect, errors) if isinstance(effect, Proceed) else effect
@@ -96,9 +93,7 @@ def begin(flow: Flow, errors: InternalErrors) -> OngoingCall | Answer | None:
 async def begin_async(flow: Flow, errors: InternalErrors) -> OngoingCall | Answer | None:
     """As `begin`, waiting without blocking the event loop."""
     try:
-        effect = advance(flow, None, errors, first=True)
-        while isinstance(effect, Wait):
-            effect = advance(flow, await wait_async(effect), errors)
+        effect = await until_sent_async(flow, errors)
     except FlowFailed:
         return None
     return OngoingCall(flow, effect, errors) if isinstance(effect, Proceed) else effect
