@@ -164,9 +164,9 @@ def own_options(url: str) -> dict[str, str]:
 
 
 def _without_ours(url: str) -> str:
-    parts = urlsplit(url)
-    left = [(name, value) for name, value in parse_qsl(parts.query) if name not in OURS]
-    return parts._replace(query=urlencode(left)).geturl()
+    before, _, query = url.partition("?")  # put together again by hand: `unix:///path` would lose two slashes
+    left = [(name, value) for name, value in parse_qsl(query) if name not in OURS]
+    return f"{before}?{urlencode(left)}" if left else before
 
 
 def _named(url: str) -> dict[str, Any]:
@@ -187,6 +187,6 @@ def _hosts(netloc: str, port: int) -> list[tuple[str, int]]:
 
 
 def shown(url: str) -> str:
-    """The URL without its password."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl()
+    """The URL without its password and its options."""
+    scheme, separator, rest = url.partition("?")[0].partition("://")
+    return scheme + separator + rest.rpartition("@")[2]
