@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from mas_guard.ledger.sqlite import forking
+from mas_guard.records import sqlite_statements as statements
 from mas_guard.records.sqlite_tables import RecordConnections
 from mas_guard.records.store import RETENTION, Record, RecordStore, as_bytes, from_bytes, written
 
@@ -26,36 +27,6 @@ SYNCED, UNSYNCED = "FULL", "NORMAL"
 
 AT_ONCE = 64
 """Records that a scan reads at once."""
-
-_STANDS = "SELECT version, made_at FROM mas_guard_records WHERE kind = ? AND key = ? AND until > ?"
-
-_MAKE = """
-    INSERT INTO mas_guard_records (kind, key, version, made_at, written_at, until, value) VALUES (?1, ?2, 1, ?3, ?3, ?4, ?5)
-    ON CONFLICT (kind, key) DO UPDATE SET
-    version = 1, made_at = excluded.made_at, written_at = excluded.written_at, until = excluded.until,
-    value = excluded.value
-    WHERE until <= excluded.written_at
-"""
-"""Make a record, or take the place of one whose time is over."""
-
-_REPLACE = """
-    UPDATE mas_guard_records SET version = version + 1, written_at = ?3, until = ?4, value = ?5
-    WHERE kind = ?1 AND key = ?2 AND until > ?3 AND version = ?6 AND made_at = ?7
-"""
-
-_DELETE = "DELETE FROM mas_guard_records WHERE kind = ?1 AND key = ?2 AND until > ?3 AND (?4 IS NULL OR version = ?4)"
-
-_GET = "SELECT key, value, version, made_at, written_at FROM mas_guard_records WHERE kind = ? AND key = ? AND until > ?"
-
-_PAGE = """
-    SELECT key, value, version, made_at, written_at, number FROM mas_guard_records
-    WHERE kind = ? AND until > ? AND (made_at, number) < (?, ?) ORDER BY made_at DESC, number DESC LIMIT ?
-"""
-
-_KEYS = """
-    SELECT key FROM mas_guard_records WHERE kind = ? AND key >= ? AND key < ? AND until > ?
-    ORDER BY made_at DESC, number DESC
-"""
 
 _NEWEST = (float("inf"), 0)
 """Where a scan begins."""
@@ -102,7 +73,7 @@ class SqliteRecordStore(RecordStore):
 
     def get(self, kind: str, key: str) -> Record | None:
         """See `RecordStore.get`."""
-        rows = self._rows(_GET, (kind, as_bytes(key), self._clock()))
+        rows = self._rows(statements.GET, (kind, as_bytes(key), self._clock()))
         return _record(rows[0]) if rows else None
 
     def put(
@@ -121,14 +92,14 @@ class SqliteRecordStore(RecordStore):
             while True:
                 now = self._clock()
                 until = now + (self._retention if keep is None else keep)
-                rows = self._rows(_STANDS, (kind, name, now))
+                rows = self._rows(statements.STANDS, (kind, name, now))
                 stands, made_at = rows[0] if rows else (0, now)
                 if version not in (None, stands):
                     return None
                 if stands:
-                    done = execute(_REPLACE, (kind, name, now, until, text, stands, made_at)).rowcount
+                    done = execute(statements.REPLACE, (kind, name, now, until, text, stands, made_at)).rowcount
                 else:
-                    done = execute(_MAKE, (kind, name, now, until, text)).rowcount
+                    done = execute(statements.MAKE, (kind, name, now, until, text)).rowcount
                 if done:
                     return Record(key, json.loads(text), stands + 1, made_at, now)
                 if version is not None:
@@ -139,7 +110,7 @@ class SqliteRecordStore(RecordStore):
         if not self._is_there():
             return False
         with self._writing() as execute:
-            return execute(_DELETE, (kind, as_bytes(key), self._clock(), version)).rowcount > 0
+            return execute(statements.DELETE, (kind, as_bytes(key), self._clock(), version)).rowcount > 0
 
     def scan(self, kind: str, prefix: str = "") -> Iterator[Record]:
         """See `RecordStore.scan`."""
@@ -177,7 +148,7 @@ class SqliteRecordStore(RecordStore):
     def _scan_all(self, kind: str) -> Iterator[Record]:
         last = _NEWEST
         while True:
-            rows = self._rows(_PAGE, (kind, self._clock(), *last, AT_ONCE))
+            rows = self._rows(statements.PAGE, (kind, self._clock(), *last, AT_ONCE))
             for row in rows:
                 yield _record(row)
             if len(rows) < AT_ONCE:
@@ -186,8 +157,8 @@ class SqliteRecordStore(RecordStore):
 
     def _scan_beginning(self, kind: str, prefix: bytes) -> Iterator[Record]:
         after = prefix[:-1] + bytes([prefix[-1] + 1])  # no byte of UTF-8 is 255
-        for (key,) in self._rows(_KEYS, (kind, prefix, after, self._clock())):
-            rows = self._rows(_GET, (kind, key, self._clock()))
+        for (key,) in self._rows(statements.KEYS, (kind, prefix, after, self._clock())):
+            rows = self._rows(statements.GET, (kind, key, self._clock()))
             if rows:
                 yield _record(rows[0])
 

@@ -9,7 +9,8 @@ A store supplies one fixture::
 
 `clock` is a callable that returns seconds since the epoch; the tests move it by hand. A store that processes share
 derives from `SharedRecordContract`, where all that `make_store` makes have the same records, and `open_store` is
-something that can be pickled and opens them, on the store's own clock, in another process.
+something that can be pickled and opens them, on the store's own clock, in another process. What concerns scans stands
+in `record_scan_contract.py`; `RecordContract` runs both.
 """
 # ruff: noqa: D102 - a test's name is its sentence
 
@@ -17,7 +18,6 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,11 @@ import pytest
 
 from mas_guard.records import Record, RecordStore
 from mas_guard.testing import record_workers
+from mas_guard.testing.ledger_steps import Clock
+from mas_guard.testing.record_scan_contract import RecordScanContract
+from mas_guard.testing.record_steps import BEGINNING, MakeStore, keys, written
 from mas_guard.testing.record_workers import LENGTH, OpenStore, in_processes, one_more
 
-BEGINNING = 1_800_000_000.0
 DAY = 86_400.0
 PATIENCE = 120.0  # seconds until a process that does not end counts as hanging
 
@@ -42,46 +44,12 @@ ODD_KEYS = (
 )  # fmt: skip
 
 
-class MovableClock:
-    """A wall clock that stands still unless it is moved."""
-
-    def __init__(self) -> None:
-        self.now = BEGINNING
-
-    def __call__(self) -> float:
-        return self.now
-
-
-MakeStore = Callable[[Callable[[], float]], RecordStore]
-
-
-def keys(records: Iterator[Record]) -> list[str]:
-    """Their keys, in order."""
-    return [record.key for record in records]
-
-
-def written(record: Record | None) -> Record:
-    """The record of a put that must have written."""
-    assert record is not None, "the put was refused"
-    return record
-
-
-class RecordContract:
+class RecordContract(RecordScanContract):
     """What holds in one process."""
-
-    @pytest.fixture
-    def clock(self) -> MovableClock:
-        """The clock of the store."""
-        return MovableClock()
-
-    @pytest.fixture
-    def store(self, make_store: MakeStore, clock: MovableClock) -> RecordStore:
-        """A store without a record."""
-        return make_store(clock)
 
     # Writing and reading
 
-    def test_what_was_put_is_read_back(self, store: RecordStore, clock: MovableClock) -> None:
+    def test_what_was_put_is_read_back(self, store: RecordStore, clock: Clock) -> None:
         value = {"text": "é \ud800 \x00", "deep": [{"a": [None, True, 1.5, 10**30, -1]}], "": {}}
         put = store.put("runs", "a", value)
         assert put == store.get("runs", "a") == Record("a", value, 1, clock.now, clock.now)
@@ -101,9 +69,7 @@ class RecordContract:
         got.value["list"].append(4)
         assert written(store.get("runs", "a")).value == {"list": [1]}
 
-    def test_each_write_counts_and_moves_the_time_of_writing_alone(
-        self, store: RecordStore, clock: MovableClock
-    ) -> None:
+    def test_each_write_counts_and_moves_the_time_of_writing_alone(self, store: RecordStore, clock: Clock) -> None:
         store.put("runs", "a", {"n": 1})
         clock.now += 5
         put = store.put("runs", "a", {"n": 2})
@@ -165,7 +131,7 @@ class RecordContract:
     def test_without_a_version_every_write_counts(self, store: RecordStore) -> None:
         assert [written(store.put("runs", "a", {"n": n})).version for n in range(3)] == [1, 2, 3]
 
-    def test_what_was_deleted_is_gone_and_begins_at_one_again(self, store: RecordStore, clock: MovableClock) -> None:
+    def test_what_was_deleted_is_gone_and_begins_at_one_again(self, store: RecordStore, clock: Clock) -> None:
         store.put("runs", "a", {})
         store.put("runs", "a", {})
         assert store.delete("runs", "a")
@@ -204,7 +170,7 @@ class RecordContract:
 
     # Time
 
-    def test_a_record_is_forgotten_when_its_time_is_over(self, store: RecordStore, clock: MovableClock) -> None:
+    def test_a_record_is_forgotten_when_its_time_is_over(self, store: RecordStore, clock: Clock) -> None:
         store.put("runs", "a", {}, keep=10)
         clock.now += 9.9
         assert store.get("runs", "a") is not None
@@ -215,14 +181,14 @@ class RecordContract:
         assert not store.delete("runs", "a")
         assert store.put("runs", "a", {}, version=1) is None
 
-    def test_without_a_time_the_retention_holds(self, store: RecordStore, clock: MovableClock) -> None:
+    def test_without_a_time_the_retention_holds(self, store: RecordStore, clock: Clock) -> None:
         store.put("runs", "a", {})
         clock.now += 7 * DAY - 1
         assert store.get("runs", "a") is not None
         clock.now += 1
         assert store.get("runs", "a") is None
 
-    def test_each_write_begins_the_time_anew(self, store: RecordStore, clock: MovableClock) -> None:
+    def test_each_write_begins_the_time_anew(self, store: RecordStore, clock: Clock) -> None:
         store.put("runs", "a", {}, keep=10)
         clock.now += 9
         store.put("runs", "a", {}, keep=10)
@@ -232,7 +198,7 @@ class RecordContract:
         clock.now += 1
         assert store.get("runs", "a") is None
 
-    def test_what_is_over_is_made_anew(self, store: RecordStore, clock: MovableClock) -> None:
+    def test_what_is_over_is_made_anew(self, store: RecordStore, clock: Clock) -> None:
         store.put("runs", "a", {"old": True}, keep=10)
         store.put("runs", "a", {"old": True}, keep=10)
         clock.now += 10
@@ -249,70 +215,6 @@ class RecordContract:
         assert written(store.put("runs", "a", {}, keep=-1)).version == 2
         assert store.get("runs", "a") is None
         assert keys(store.scan("runs")) == []
-
-    # Scans
-
-    def test_a_scan_gives_the_newest_made_first(self, store: RecordStore, clock: MovableClock) -> None:
-        for name in "bdac":
-            store.put("runs", name, {"name": name})
-            clock.now += 1
-        store.put("runs", "b", {"name": "again"})
-        assert keys(store.scan("runs")) == ["c", "a", "d", "b"]
-        assert [record.value["name"] for record in store.scan("runs")] == ["c", "a", "d", "again"]
-        assert next(store.scan("runs")) == store.get("runs", "c")
-
-    def test_a_scan_may_ask_for_a_beginning(self, store: RecordStore, clock: MovableClock) -> None:
-        for name in ("run1:a", "run1:b", "run2:a", "run1", "Run1:a", "run1;", "é", "éa", "\ud800x"):
-            store.put("once", name, {})
-            clock.now += 1
-        assert keys(store.scan("once", "run1:")) == ["run1:b", "run1:a"]
-        assert keys(store.scan("once", "run1")) == ["run1;", "run1", "run1:b", "run1:a"]
-        assert keys(store.scan("once", "é")) == ["éa", "é"]
-        assert keys(store.scan("once", "\ud800")) == ["\ud800x"]
-        assert keys(store.scan("once", "run1:a:")) == []
-
-    @pytest.mark.parametrize("prefix", ["%", "_", "*", "?", "[a]", "\\"])
-    def test_a_beginning_means_itself(self, store: RecordStore, prefix: str) -> None:
-        store.put("runs", "a plain one", {})
-        store.put("runs", f"{prefix}b", {})
-        assert keys(store.scan("runs", prefix)) == [f"{prefix}b"]
-
-    def test_a_scan_gives_the_records_of_its_kind(self, store: RecordStore) -> None:
-        store.put("runs", "a", {})
-        store.put("run", "b", {})
-        store.put("runs2", "c", {})
-        assert keys(store.scan("runs")) == ["a"]
-        assert keys(store.scan("none")) == []
-
-    @pytest.mark.parametrize("apart", [0.0, 0.5], ids=["at one instant", "one after the other"])
-    def test_a_scan_of_many_gives_each_once(self, store: RecordStore, clock: MovableClock, apart: float) -> None:
-        names = [f"{number:04}" for number in range(700)]
-        for name in names:
-            store.put("runs", name, {})
-            clock.now += apart
-        found = keys(store.scan("runs"))
-        assert sorted(found) == names
-        assert not apart or found == names[::-1]
-        assert keys(store.scan("runs", "03")) == [name for name in found if name.startswith("03")]
-
-    @pytest.mark.parametrize("apart", [0.0, 0.5], ids=["at one instant", "one after the other"])
-    def test_what_happens_during_a_scan_hides_nothing_else(
-        self, store: RecordStore, clock: MovableClock, apart: float
-    ) -> None:
-        names = [f"{number:04}" for number in range(700)]
-        for name in names:
-            store.put("runs", name, {}, keep=1_000_000)
-            clock.now += apart
-        found = []
-        for number, record in enumerate(store.scan("runs")):
-            found.append(record.key)
-            store.put("runs", f"new {number}", {}, keep=1)
-            store.delete("runs", f"new {number - 1}")
-            if number % 7 == 0:
-                store.delete("runs", record.key)
-                store.put("runs", names[(number * 31) % 700], {}, keep=1_000_000)
-        once = [key for key in found if not key.startswith("new")]
-        assert len(once) == len(set(once)) == 700
 
     # Many at once
 
@@ -366,7 +268,7 @@ class SharedRecordContract(RecordContract):
         assert store.place
         assert store.driver_errors
 
-    def test_what_one_has_written_the_other_reads(self, make_store: MakeStore, clock: MovableClock) -> None:
+    def test_what_one_has_written_the_other_reads(self, make_store: MakeStore, clock: Clock) -> None:
         one, two = make_store(clock), make_store(clock)
         put = one.put("runs", "a", {"n": 1})
         assert two.get("runs", "a") == put

@@ -8,7 +8,8 @@ import threading
 import pytest
 
 from mas_guard.records import MemoryRecordStore, memory, open_records
-from mas_guard.testing.record_contract import MakeStore, RecordContract, keys
+from mas_guard.testing.record_contract import RecordContract
+from mas_guard.testing.record_steps import MakeStore, keys
 
 
 class TestMemoryRecords(RecordContract):

@@ -10,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from mas_guard.testing.record_contract import MakeStore, MovableClock, SharedRecordContract, keys, written
+from mas_guard.testing.ledger_steps import Clock
+from mas_guard.testing.record_contract import SharedRecordContract
+from mas_guard.testing.record_steps import BEGINNING, MakeStore, keys, written
 from mas_guard.testing.record_workers import OpenStore, one_more
 from tests.ledger.redis_server import RedisServer
 from tests.ledger.relay import Relay
@@ -201,7 +203,7 @@ def test_by_the_servers_own_clock_a_record_ends_and_its_name_leaves_the_index(ma
 
 
 def test_many_finished_runs_leave_no_keys(make, server, prefix):
-    clock = MovableClock()
+    clock = Clock(BEGINNING)
     store = make(clock=clock)
     for number in range(1_000):
         store.put("runs", f"{number}", {"text": "x" * 100}, keep=50)

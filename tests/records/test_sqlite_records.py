@@ -22,8 +22,9 @@ from mas_guard.ledger.sqlite.file_lock import FileLock
 from mas_guard.ledger.sqlite.network_file_system import FileSystem
 from mas_guard.records import sqlite
 from mas_guard.records.sqlite import SqliteRecordStore
-from mas_guard.testing.ledger_steps import asking, granted, tokens
-from mas_guard.testing.record_contract import MakeStore, MovableClock, SharedRecordContract, keys, written
+from mas_guard.testing.ledger_steps import Clock, asking, granted, tokens
+from mas_guard.testing.record_contract import SharedRecordContract
+from mas_guard.testing.record_steps import BEGINNING, MakeStore, keys, written
 from mas_guard.testing.record_workers import OpenStore
 from mas_guard.types import Limits
 
@@ -41,8 +42,8 @@ def path(tmp_path) -> Path:
 
 
 @pytest.fixture
-def clock() -> MovableClock:
-    return MovableClock()
+def clock() -> Clock:
+    return Clock(BEGINNING)
 
 
 @pytest.fixture
