@@ -31,7 +31,7 @@ from mas_guard._step_scope import StepScope, current_step, inner_app_scope
 from mas_guard._time_left import check_time, seconds_left
 from mas_guard._tool_approval import pause_payload, settle_pause
 from mas_guard.envelopes import Held, read_trailer, repair_request
-from mas_guard.errors import DeadlineExceeded, GuardStopped, UnsupportedVersion
+from mas_guard.errors import DeadlineExceeded, GuardStopped, StoreUnavailable, UnsupportedVersion
 from mas_guard.hookspecs import hookimpl
 from mas_guard.patching import Patch, PatchSet, apply_all
 from mas_guard.prices import exact_counter, input_bound
@@ -72,6 +72,7 @@ __all__ = [
     "Run",
     "Step",
     "StepScope",
+    "StoreUnavailable",
     "ToolCall",
     "Usage",
     "begin_call",

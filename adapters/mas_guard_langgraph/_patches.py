@@ -17,6 +17,7 @@ from mas_guard_langgraph import (
     _callback,
     _chat_model,
     _checkpoint,
+    _effect,
     _first_line,
     _pregel,
     _superstep,
@@ -75,6 +76,8 @@ def patch_sets(adapter: LangGraphAdapter) -> tuple[PatchSet, ...]:
                 ),
                 Patch("langchain_core.tools.base", "BaseTool.run", _tool.make_run),
                 Patch("langchain_core.tools.base", "BaseTool.arun", _tool.make_arun),
+                Patch("langchain_core.tools.base", "_handle_tool_error", _effect.make_handle, optional=True),
+                Patch("langchain_core.tools.base", "_handle_validation_error", _effect.make_handle, optional=True),
             ),
         ),
     )

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from mas_guard.adapter import (
     Answer,
     CallOutcome,
     GuardStopped,
     Run,
+    StoreUnavailable,
     ToolCall,
     current_run,
     current_step,
@@ -23,6 +24,7 @@ from mas_guard.adapter import (
     guard_call_async,
 )
 from mas_guard_langgraph import _translate
+from mas_guard_langgraph._effect import watched, watched_async, with_note
 from mas_guard_langgraph._frame import current_task
 from mas_guard_langgraph._pause import ask_person, can_pause
 
@@ -41,7 +43,8 @@ def make_run(original: Make) -> Make:
         if active is None:
             return original(self, tool_input, *arguments, **keywords)
         call = _call(active, self, tool_input)
-        send, read = lambda: original(self, tool_input, *arguments, **keywords), functools.partial(_read, call)
+        send = watched(call, lambda: original(self, tool_input, *arguments, **keywords))
+        read = functools.partial(_read, call)
         answered_to = keywords.get("tool_call_id")
         try:
             result = guard_call(active, call, send, read)
@@ -49,12 +52,12 @@ def make_run(original: Make) -> Make:
                 ask_person(active, call)
                 result = guard_call(active, call, send, read)
         except GuardStopped as stop:
-            if not answered_to:
-                raise
+            if not answered_to or isinstance(stop, StoreUnavailable):
+                raise  # nothing was latched: a resume makes the call, once the store is back
             return _message(self, f"failed: {stop.rule}: {ENDED}", answered_to)
         if isinstance(result, Answer):
             return _answer(active, self, result, answered_to)
-        return result
+        return with_note(result, call.told) if call.told else result
 
     return run
 
@@ -68,7 +71,8 @@ def make_arun(original: Make) -> Make:
         if active is None:
             return await original(self, tool_input, *arguments, **keywords)
         call = _call(active, self, tool_input)
-        send, read = lambda: original(self, tool_input, *arguments, **keywords), functools.partial(_read, call)
+        send = watched_async(call, lambda: original(self, tool_input, *arguments, **keywords))
+        read = functools.partial(_read, call)
         answered_to = keywords.get("tool_call_id")
         try:
             result = await guard_call_async(active, call, send, read)
@@ -76,12 +80,12 @@ def make_arun(original: Make) -> Make:
                 ask_person(active, call)
                 result = await guard_call_async(active, call, send, read)
         except GuardStopped as stop:
-            if not answered_to:
-                raise
+            if not answered_to or isinstance(stop, StoreUnavailable):
+                raise  # nothing was latched: a resume makes the call, once the store is back
             return _message(self, f"failed: {stop.rule}: {ENDED}", answered_to)
         if isinstance(result, Answer):
             return _answer(active, self, result, answered_to)
-        return result
+        return with_note(result, call.told) if call.told else result
 
     return arun
 
@@ -118,13 +122,13 @@ def _read(call: ToolCall, result: Any) -> CallOutcome:
 
 def _answer(run: Any, tool: Any, answer: Answer, answered_to: Any) -> Any:
     if answered_to:
-        return _message(tool, answer.text, answered_to)
-    if run.stop is not None:
+        return _message(tool, answer.text, answered_to, "success" if answer.result else "error")
+    if run.stop is not None and not answer.result:
         raise run.raised()
     return answer.text
 
 
-def _message(tool: Any, text: str, answered_to: str) -> Any:
+def _message(tool: Any, text: str, answered_to: str, status: Literal["success", "error"] = "error") -> Any:
     from langchain_core.messages import ToolMessage
 
-    return ToolMessage(content=text, name=tool.name, tool_call_id=answered_to, status="error")
+    return ToolMessage(content=text, name=tool.name, tool_call_id=answered_to, status=status)
