@@ -22,6 +22,7 @@ from mas_guard.types import Amounts, Limits
 RUN = Limits(tokens=3_000, model_calls=60, nano_usd=50_000)
 GROUP = Limits(tokens=6_000, nano_usd=90_000)
 WORKERS_A_GROUP = 30
+NOBODY = 65534
 
 
 def spend(path: str, name: str, calls: int, budget: int) -> None:
@@ -62,6 +63,24 @@ def fill(path: str, most: int) -> None:
             granted.append(hold_id)
     except sqlite3.Error as error:
         print(json.dumps({"granted": granted, "error": str(error)}))
+
+
+def try_without_rights(path: str) -> None:
+    """Try to hold something as one who may only read the file; print the error."""
+    ledger = SqliteLedger(path)  # before, because nobody may not import what that needs
+    if not os.getuid():
+        os.setuid(NOBODY)
+    for act in (
+        lambda: ledger.open("run", Limits(tokens=100)),
+        lambda: ledger.settle("a", Amounts(1)),
+        lambda: ledger.sweep(),
+    ):
+        try:
+            act()
+        except ledger.driver_errors as error:
+            print(error)
+        else:
+            print("it did something")
 
 
 def be_killed(path: str, journal: str, kills: int, at_once: int, seed: int) -> None:
@@ -130,6 +149,8 @@ if __name__ == "__main__":
         spend(path, rest[0], int(rest[1]), int(rest[2]))
     elif command == "hold":
         hold(path, rest[0])
+    elif command == "try_without_rights":
+        try_without_rights(path)
     elif command == "fill":
         fill(path, int(rest[0]))
     else:

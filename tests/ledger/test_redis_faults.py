@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
@@ -296,6 +297,78 @@ def test_clocks_that_jump_an_hour_both_ways_cost_no_overspend_and_leave_no_hold(
     assert balance.held == ZERO
     assert balance.settled.tokens <= 1_000
     assert balance.crashed.tokens % 100 == 0
+
+
+def test_a_server_whose_memory_is_full_grants_nothing_and_books_what_is_settled():
+    from mas_guard.ledger.redis import RedisLedger
+
+    with RedisServer("--maxmemory-policy", "noeviction") as server:
+        clock = Clock()
+        ledger = RedisLedger(server.url, clock=clock)
+        run, group = ledger.open("run", Limits(tokens=100)), ledger.open("group", Limits(tokens=1_000))
+        for hold_id in ("settled", "released", "lapsed", "crashed", "corrected"):
+            granted(ledger.reserve(asking(hold_id, (run, group), tokens(20))))
+        for hold_id in ("settled", "crashed", "corrected"):
+            assert ledger.dispatch(hold_id, 60.0)
+        server.ask("CONFIG", "SET", "maxmemory", "1")
+        for act in (
+            lambda: ledger.reserve(asking("a", group, tokens(1))),
+            lambda: ledger.reserve_fitting(asking("a", group, tokens(1))),
+            lambda: ledger.wait(asking("a", group, tokens(1)), lambda: None),
+            lambda: asyncio.run(ledger.reserve_async(asking("a", group, tokens(1)))),
+            lambda: ledger.open("new", Limits()),
+        ):
+            with pytest.raises(ledger.driver_errors, match="memory is full"):
+                act()
+        assert ledger.settle("settled", tokens(5)).known
+        ledger.release("released")
+        ledger.charge((run, group), tokens(1), "late")
+        ledger.halt(run)
+        clock.now += 61
+        balance = ledger.read(run)
+        assert (balance.settled, balance.held, balance.crashed) == (tokens(46), ZERO, tokens(40))
+        assert ledger.settle("corrected", tokens(7)).late
+        server.ask("CONFIG", "SET", "maxmemory", "0")
+        for account in (run, group):
+            balance = ledger.read(account)
+            assert (balance.settled, balance.held, balance.crashed) == (tokens(33), ZERO, tokens(20))
+        assert ledger.read(run).halted
+        assert [hold.hold_id for hold in ledger.crashed_holds()] == ["crashed"]
+        granted(ledger.reserve(asking("a", group, tokens(967))))
+
+
+def test_a_replica_that_may_only_be_read_grants_nothing_and_is_left_once_there_is_a_master_again():
+    from redis.exceptions import ReadOnlyError
+
+    from mas_guard.ledger.redis import RedisLedger
+
+    with RedisServer() as master, RedisServer(replica_of=master.port) as replica, Relay(master.port) as relay:
+        ledger = RedisLedger(relay.url)
+        run = ledger.open("run", Limits(tokens=100))
+        granted(ledger.reserve(asking("a", run, tokens(60))))
+        replica.wait_until(lambda: replica.keys("*hold:a") != [], "followed")
+        relay.turn_to(replica.port)
+        for act in (
+            lambda: ledger.reserve(asking("b", run, tokens(40))),
+            lambda: ledger.dispatch("a", 60.0),
+            lambda: ledger.settle("a", tokens(10)),
+            lambda: ledger.halt(run),
+        ):
+            with pytest.raises(ReadOnlyError):
+                act()
+        asyncio.run(_meet_a_replica_and_then_the_master(ledger, run, relay, master))
+        assert ledger.dispatch("a", 60.0)
+        assert ledger.settle("a", tokens(10)).known
+        assert (ledger.read(run).settled, ledger.read(run).held) == (tokens(10), tokens(40))
+
+
+async def _meet_a_replica_and_then_the_master(ledger, run, relay, master):
+    from redis.exceptions import ReadOnlyError
+
+    with pytest.raises(ReadOnlyError):
+        await ledger.reserve_async(asking("b", run, tokens(40)))
+    relay.target = master.port  # who is connected to the replica stays so until it is left
+    granted(await ledger.reserve_async(asking("b", run, tokens(40))))
 
 
 def test_memory_stays_flat_over_finished_runs(server, prefix):

@@ -290,6 +290,31 @@ def test_a_read_only_database_raises_grants_nothing_and_can_still_be_read(tmp_pa
     assert ledger.settle("a", tokens(1)).known
 
 
+def test_a_file_that_may_only_be_read_raises_the_drivers_error_and_stays_as_it_is(tmp_path):
+    folder = tmp_path / "of somebody else"
+    folder.mkdir()
+    path = folder / "ledger.db"
+    ledger = SqliteLedger(path)
+    run = ledger.open("run", Limits(tokens=100))
+    granted(ledger.reserve(asking("a", run, tokens(60))))
+    ledger.disconnect()
+    for file in folder.iterdir():
+        file.chmod(0o444)
+    folder.chmod(0o555)
+    for above in (tmp_path, *tmp_path.parents[:2]):
+        above.chmod(above.stat().st_mode | 0o055)
+    try:
+        told = _output(_start("try_without_rights", path)).splitlines()
+    finally:
+        folder.chmod(0o755)
+        for file in folder.iterdir():
+            file.chmod(0o600)
+    assert len(told) == 3
+    assert all("unable to open the ledger" in line and str(path) in line for line in told)
+    assert ledger.settle("a", tokens(10)).known
+    assert (ledger.read(run).settled, ledger.read(run).held) == (tokens(10), ZERO)
+
+
 def test_a_damaged_database_raises_the_drivers_error(tmp_path):
     path = tmp_path / "ledger.db"
     SqliteLedger(path).open("run", Limits())

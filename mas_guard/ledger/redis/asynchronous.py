@@ -85,8 +85,12 @@ class Awaited(Holds, Ledger):
             connection = await self._connection(books)
             if connection is None:
                 return None
-            reply, replicas = await connection.call(call, acknowledged)
-        except (Unreachable, TooSlow, *ELSEWHERE):
+            try:
+                reply, replicas = await connection.call(call, acknowledged)
+            except ELSEWHERE:
+                connection.leave()
+                return None
+        except (Unreachable, TooSlow):
             return None  # that is the first try
         return reply if not acknowledged or replicas >= self.exchange.replicas else None
 

@@ -12,10 +12,18 @@ import socket
 from collections import deque
 from typing import Any, NamedTuple
 
-from redis.exceptions import BusyLoadingError, ClusterDownError, NoScriptError, ReadOnlyError, ResponseError
+from redis.exceptions import (
+    BusyLoadingError,
+    ClusterDownError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    ResponseError,
+)
 from redis.exceptions import ConnectionError as Unreachable
 from redis.exceptions import TimeoutError as TooSlow
 
+from mas_guard.ledger.redis.errors import meant
 from mas_guard.ledger.redis.scripts import Call
 from mas_guard.ledger.redis.servers import Wire
 
@@ -24,6 +32,7 @@ _ERRORS = {
     "READONLY": ReadOnlyError,
     "LOADING": BusyLoadingError,
     "CLUSTERDOWN": ClusterDownError,
+    "OOM": OutOfMemoryError,
 }
 _INCOMPLETE = object()
 
@@ -72,6 +81,10 @@ class Coalescing(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         self._ready.append(Asked(call, acknowledged, future))
         return future
+
+    def leave(self) -> None:
+        """Close it: the server is not the one that has the books any more. What is under way is asked elsewhere."""
+        self._fail(Unreachable("The server is not the one to ask any more."))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.Protocol`."""
@@ -192,5 +205,5 @@ def _parsed(data: bytearray, at: int) -> tuple[Any, int]:
         return items, after
     if kind == 45:  # -
         name, _, text = rest.decode(errors="replace").partition(" ")
-        return _ERRORS.get(name, ResponseError)(text if name in _ERRORS else f"{name} {text}"), after
+        return meant(_ERRORS.get(name, ResponseError)(text if name in _ERRORS else f"{name} {text}")), after
     return rest, after

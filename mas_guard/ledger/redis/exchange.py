@@ -19,6 +19,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as Unreachable
 from redis.exceptions import TimeoutError as TooSlow
 
+from mas_guard.ledger.redis.errors import meant
 from mas_guard.ledger.redis.resp import command
 from mas_guard.ledger.redis.scripts import Call, Plain
 from mas_guard.ledger.redis.servers import Node, Servers, Wire
@@ -116,4 +117,4 @@ def _reply(connection: Wire) -> Any:
     try:
         return connection.read_response(disable_decoding=True)
     except ResponseError as error:
-        return error
+        return meant(error)

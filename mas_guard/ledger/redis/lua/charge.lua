@@ -15,6 +15,7 @@ end
 if noted('charges', ARGV[8], ARGV[2]) then
   return 0
 end
+even_where_memory_is_full(accounts[1])
 for at = 1, #accounts, 2 do
   book(accounts[at], accounts[at + 1], minus(ZERO, used), used)
 end

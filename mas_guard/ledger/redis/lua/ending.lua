@@ -47,6 +47,8 @@ end
 -- End a live hold: what it held comes back, `settled` is booked, and `value` is remembered. Answers the keys of the
 -- open accounts, their figures, and whether the first is open, which remembers it.
 local function end_hold(id, record, settled, value, milliseconds)
+  redis.call('DEL', HOLD .. id)  -- first, because it frees memory: so it is done where that is full
+  redis.call('ZREM', LEASES, id)
   local keys, figures, first = book_all(record, minus(amounts_of(record), settled), settled)
   local sent, around = record[SENT] == 1, next(record[AROUND])
   if sent or around then
@@ -59,8 +61,6 @@ local function end_hold(id, record, settled, value, milliseconds)
       end
     end
   end
-  redis.call('DEL', HOLD .. id)
-  redis.call('ZREM', LEASES, id)
   if first then
     note('ended', record[ACCOUNTS], id, value, milliseconds)
   end
@@ -71,11 +71,11 @@ end
 local function correct(id, record, settled, value, milliseconds)
   local charged = record[SENT] == 1 and amounts_of(record) or ZERO
   local difference = minus(settled, charged)
+  redis.call('DEL', CRASHED .. id)  -- first, as above
   local keys, figures, first = book_all(record, minus(ZERO, difference), difference)
   for _, key in ipairs(keys) do
     add(key, 'x', charged, -1)
   end
-  redis.call('DEL', CRASHED .. id)
   if first then
     note('ended', record[ACCOUNTS], id, value, milliseconds)
   end
