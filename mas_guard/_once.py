@@ -209,9 +209,19 @@ class Effect:
         return Answer(text, RULE)
 
     def end(self, outcome: CallOutcome) -> None:
-        """Record how the call ended. What the store does not take now is written with the next chance."""
+        """Record how the call ended. What the store does not take now is written with the next chance.
+
+        A tool that goes on after its framework has given it up has not ended: whoever knows when it has calls again.
+        """
         records, call = self._records, self.call
         assert records is not None
+        if call.goes_on:
+            call.goes_on, call.ended = False, self.end
+            call.told = texts.after_failure(call.tool)
+            text = f"{call.tool} went on after its time-out (effect {call.effect}): its result is in no answer"
+            self.run.note(text)
+            tell(self.run, call, "under_way", "none", text)
+            return
         failure = call.raised if call.raised is not None else outcome.error
         try:
             if call.no_effect or isinstance(failure, NoEffect):

@@ -176,6 +176,8 @@ class ToolCall:
             number of uses, before the tool's own code was entered, or the tool has paused the app and begins anew later.
         raised: What the tool raised, where the framework made a text of it.
         told: What the adapter adds to the text that a framework gives in place of the result of a call that failed.
+        goes_on: True where the framework has given the call up, as after a time-out of its own, and the tool still runs.
+        ended: Where it has an effect: to be called with how the tool ended that went on, once it has.
     """
 
     tool: str
@@ -191,6 +193,8 @@ class ToolCall:
     no_effect: bool = False
     raised: BaseException | None = None
     told: str = ""
+    goes_on: bool = False
+    ended: Callable[[CallOutcome], None] | None = None
     kind: Literal["tool"] = "tool"
 
 

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mas_guard.adapter import Patch, PatchSet
-from mas_guard_openai_agents import _boundary, _handoff, _model, _realtime, _state, _tool, _turn
+from mas_guard_openai_agents import _boundary, _effect, _handoff, _model, _realtime, _state, _tool, _turn
 
 if TYPE_CHECKING:
     from mas_guard_openai_agents._adapter import OpenAIAgentsAdapter
@@ -39,6 +39,7 @@ def patch_sets(adapter: OpenAIAgentsAdapter) -> tuple[PatchSet, ...]:
                 Patch(f"{internal}.turn_resolution", "execute_handoffs", _handoff.make_execute),
                 Patch(f"{internal}.tool_execution", "_invoke_function_tool_with_metadata", _tool.make_invoke),
                 Patch("agents.tool", "_invoke_function_tool_with_metadata", _tool.make_invoke),
+                Patch("agents.tool", "maybe_invoke_function_tool_failure_error_function", _effect.make_failure),
                 Patch("agents.result", "RunResult.to_state", _state.make_to_state),
                 Patch("agents.result", "RunResultStreaming.to_state", _state.make_to_state),
                 Patch("agents.run_state", "RunState.to_json", _state.make_to_json),

@@ -17,12 +17,14 @@ from mas_guard.adapter import (
     Answer,
     CallOutcome,
     GuardStopped,
+    StoreUnavailable,
     ToolCall,
     current_run,
     current_step,
     guard_call_async,
     stops_within,
 )
+from mas_guard_openai_agents._effect import Watched
 from mas_guard_openai_agents._frame import active_frame
 
 Make = Callable[..., Any]
@@ -40,23 +42,30 @@ def make_invoke(original: Make) -> Make:
             return await original(function_tool=function_tool, context=context, arguments=arguments)
         step = current_step.get()
         call = ToolCall(function_tool.name, _parsed(arguments), step.agent if step is not None else "")
+        once = run.policy.once_key(call.tool) is not None and run.policy.rule_mode("once") == "enforce"
+        watched = Watched(call, function_tool, _text) if once else None
+        tool = function_tool if watched is None else watched.tool
+
+        def send() -> Any:
+            sent = functools.partial(original, function_tool=tool, context=context, arguments=arguments)
+            return sent() if watched is None else watched.invoke(sent)
+
         stops: list[GuardStopped] = []
         token = stops_within.set(stops)
         try:
-            result = await guard_call_async(
-                run,
-                call,
-                lambda: original(function_tool=function_tool, context=context, arguments=arguments),
-                lambda result: CallOutcome(_text(result.output), substituted=bool(result.is_sdk_generated_error)),
-            )
+            result = await guard_call_async(run, call, send, _read if watched is None else watched.read)
         except GuardStopped as stop:
+            if isinstance(stop, StoreUnavailable):
+                raise  # nothing was latched: a resume makes the call, once the store is back
             return _answer(f"failed: {stop.rule}: {ENDED}")
         finally:
             stops_within.reset(token)
         if isinstance(result, Answer):
-            return _answer(result.text)
+            return _answer(result.text, failed=not result.result)
         if stops:
-            return _answer(_failed(run, stops[-1]))
+            return _answer(_with(call.told, _failed(run, stops[-1])))
+        if call.told:
+            return _answer(_with(call.told, _text(result.output)))
         return result
 
     return invoke
@@ -69,8 +78,16 @@ def _failed(run: Any, stop: GuardStopped) -> str:
     return f"[mas-guard] status failed, reason: {stop} Do not call it again; go on with what is known."
 
 
-def _answer(text: str) -> Any:
-    return _FunctionToolInvocationResult(text, is_sdk_generated_error=True)
+def _answer(text: str, *, failed: bool = True) -> Any:
+    return _FunctionToolInvocationResult(text, is_sdk_generated_error=failed)
+
+
+def _with(note: str, text: str) -> str:
+    return f"{text}\n{note}" if note else text
+
+
+def _read(result: Any) -> CallOutcome:
+    return CallOutcome(_text(result.output), substituted=bool(result.is_sdk_generated_error))
 
 
 def _parsed(arguments: str) -> dict[str, Any]:
