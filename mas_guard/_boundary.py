@@ -49,7 +49,7 @@ def run_flow(
         refused = refused_at_start(run)
     except StoreUnavailable as lost:  # nothing is latched: it may begin once the store is back
         finish(run, CallOutcome(error=lost), state, on_outcome)
-        raise run.raised(lost) from lost.__cause__
+        raise
     if refused is not None:
         run.latch(refused).abort("nothing was sent")
         engine.record_stop(run)
@@ -76,6 +76,7 @@ def finish(
 ) -> Outcome:
     """Give *run* its outcome, record it, and tell whoever wants to know. Only the first call counts."""
     if run.outcome is None and run.policy.mode != "off":
+        run.record.hear_before_the_end()
         judge_result(run, result, answer)
         if run.stop is not None and run.stop.escalates and run.policy.mode == "enforce" and not run.suspended:
             escalate_limit(run)

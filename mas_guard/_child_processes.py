@@ -1,4 +1,4 @@
-"""Hands the run to the processes that the app starts: by the environment to those of `mas-guard run`, by memory to forks.
+"""Hands the run to the child processes of an app under `mas-guard run`, by a variable in their environment.
 
 `subprocess` and asyncio's subprocesses start through `subprocess.Popen`. The workers of `multiprocessing`'s spawn method
 and of task queues are not the child of one run: hand the run to their jobs with `inject` and `extract`.
@@ -49,24 +49,3 @@ def _make_popen(original: Callable[..., None]) -> Callable[..., None]:
 
 child_patches = PatchSet("python", (Patch("subprocess", "Popen.__init__", _make_popen, faithful=True),))
 """Put in by `mas-guard run` alone: a process that only wraps its apps starts its children as ever."""
-
-
-def _share_before_fork() -> None:
-    run = current_run.get()
-    if run is None:
-        return
-    try:
-        run.record.share()
-    except Exception as error:  # the app's fork must not fail; both sides refuse to spend without the store
-        logger.warning("Run %s is forked and could not be shared: %s", run.id, error)
-
-
-_following_forks = False
-
-
-def follow_forks() -> None:
-    """From now on a run that is going on where the process forks is one run in both, on a store that both see."""
-    global _following_forks
-    if not _following_forks:
-        _following_forks = True
-        os.register_at_fork(before=_share_before_fork)

@@ -17,6 +17,7 @@ from mas_guard._clock import ActiveClock
 from mas_guard._group import Group, current_groups
 from mas_guard._run import Run, current_run
 from mas_guard._run_record import limits_from
+from mas_guard._saved_run import restore_path
 from mas_guard.types import Limits
 
 HEADER = "baggage"
@@ -115,7 +116,7 @@ def _take_over(run: Run, state: Mapping[str, Any]) -> None:
                 "the run was brought from a process with a shared store; here STORE is memory://, so its budget is not"
             )
         return
-    run.restore_path(state)
+    restore_path(run, state)
     *_, hop_limit, deadline = state["limits"]
     run.limits = limits_from(state["limits"])
     run.extra_hops = 0 if hop_limit is None or run.policy.max_hops is None else hop_limit - run.policy.max_hops

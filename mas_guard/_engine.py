@@ -73,7 +73,7 @@ class Engine:
             found = open_store(policy, self.plugins.stores(), self._tell_of_store)
             found = self._stores.setdefault(policy.store, found)
             if found.shared:
-                from mas_guard._child_processes import follow_forks  # lazily: in memory there is nothing to share
+                from mas_guard._forks import follow_forks  # lazily: in memory there is nothing to share
 
                 follow_forks()
         return found

@@ -16,10 +16,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
+from mas_guard import _saved_run
 from mas_guard._clock import ActiveClock
 from mas_guard._envelope_book import EnvelopeBook
 from mas_guard._owner_share import share_of
-from mas_guard._resuming import APPROVALS, TopUps, approved_in_review, stop_in_force, stop_record
 from mas_guard._run_record import RunRecord
 from mas_guard._stop import Stop
 from mas_guard.errors import GuardStopped, OwnershipConflict, StoreUnavailable, passing_through
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from mas_guard._group import Group
     from mas_guard.config import Policy
 
-SNAPSHOT_VERSION = 1
 PATH_LENGTH = 64
 
 current_run: ContextVar[Run | None] = ContextVar("mas_guard_run", default=None)
@@ -345,86 +344,32 @@ class Run:
 
     def snapshot(self) -> dict[str, Any]:
         """What a checkpoint must carry for the run to go on elsewhere, versioned."""
-        return {
-            "v": SNAPSHOT_VERSION,
-            "id": self.id,
-            "mode": self.policy.mode,
-            "hops": self.hops,
-            "path": list(self.path),
-            "agents": sorted(self.agents),
-            "owner": self._owner,
-            "spent": list(self.spent()),
-            "elapsed": round(self.clock.elapsed, 3),
-            "limits": self.limits_in_force(),
-            "stop": stop_record(self),
-            "top_ups": self.engine.top_ups(self.id).saved(),
-            "approvals": sorted(self.rule_state.get(APPROVALS, ())),
-        }
+        return _saved_run.snapshot(self)
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a snapshot; of hops and spend the larger of store and snapshot counts."""
-        self.restore_path(state)
-        known = self.spent()
-        saved = Amounts(*(int(amount) for amount in state.get("spent", ZERO)))
-        missing = Amounts(*(max(0, theirs - mine) for theirs, mine in zip(saved, known, strict=True)))
-        if any(missing):
-            self.ledger.charge((self.account,), missing, f"{self.id}:restored:{os.urandom(16).hex()}")
-
-    def limits_in_force(self) -> list[Any]:
-        """Every limit as it stands now, top-ups included, for comparing with a checkpoint's."""
-        return [*self.limits, self.hop_limit, self.clock.limit]
-
-    def restore_path(self, state: Mapping[str, Any]) -> None:
-        """Take over hops, path and agents: all that a fork of an older checkpoint starts with."""
-        self.hops = max(self.hops, int(state.get("hops", 0)))
-        self.path = list(state.get("path", ()))
-        self.agents.update(state.get("agents", ()))
-        if state.get("owner") and not self._owner:
-            self._owner = str(state["owner"])
+        _saved_run.restore(self, state)
 
     def fork(self, state: Mapping[str, Any]) -> None:
         """Start from an older checkpoint of the run that *state* was saved by: a new run with that one's hops."""
-        self.forked_from = str(state["id"])
-        self.restore_path(state)
-        self.engine.event(self, "run_resumed", forked_from=self.forked_from, hops=self.hops)
+        _saved_run.fork(self, state)
 
     def adopt(self, state: Mapping[str, Any], *, human_input: bool) -> None:
         """Become the run that *state* was saved by. Budgets go on; with a human's input, what measures a
         runaway (hops, repetition, deadline) starts anew."""
-        unused, unused_id = self.account, self.id
-        self.id = str(state["id"])
-        before = self.engine.known_run(self.id)
-        self.account = self.ledger.open(unused.scope.split(":", 1)[0] + f":{self.id}", self.limits, root=self.root)
+        _saved_run.adopt(self, state, human_input=human_input)
+
+    def take_account_of(self, run_id: str) -> None:
+        """Be the run *run_id* and pay from its account; the one that was opened for this run is not needed."""
+        unused = self.account
+        self.id = run_id
+        self.account = self.ledger.open(f"{unused.scope.split(':', 1)[0]}:{run_id}", self.limits, root=self.root)
         self.accounts = (self.account, *self.accounts[1:])
         self.ledger.close(unused)
-        stored = self.record.read() or {}
-        for known in (state, stored):
-            self.engine.know_top_ups(self.id, TopUps.restored(known.get("top_ups")))
-        self.engine.apply_top_ups(self)
-        self.resumed = True
-        # A person who approved it in a review has looked at it, as one who answers an interrupt has.
-        human_input = human_input or approved_in_review(self, state)
-        if stored.get("stop") and not state.get("stop"):  # stopped from outside since the checkpoint was written
-            state = {**state, **{name: stored.get(name) for name in ("stop", "limits", "top_ups")}}
-        stop = stop_in_force(self, state, human_input=human_input)
-        self.restore({**state, "hops": max(int(state.get("hops", 0)), int(stored.get("hops", 0)))})
-        self.took_input = self.took_input or human_input
-        if human_input:
-            self.hops = 0
-            self.path = self.path[-1:]
-        else:
-            self.clock = ActiveClock(self.clock.limit, already=float(state.get("elapsed", 0)), now=self.engine.now)
-            if before is not None and (stop is not None or not state.get("stop")):
-                self.rule_state = before.rule_state
-        self.rule_state.setdefault(APPROVALS, set()).update(state.get("approvals", ()))  # each is for one call
-        if stop is not None:
-            stop.run = self
-            self.stop = Stop(stop, ())
-            self.stop.reason = "resumed without a raised limit"
-        elif stored:
-            self.record.lifted()
-        self.record.moved(unused_id)
-        self.engine.event(self, "run_resumed", hops=self.hops, spent=self.spent()._asdict())
+
+    def limits_in_force(self) -> list[Any]:
+        """Every limit as it stands now, top-ups included, for comparing with a checkpoint's."""
+        return [*self.limits, self.hop_limit, self.clock.limit]
 
 
 @contextmanager

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mas_guard.errors import BudgetExceeded, StoreUnavailable
 from mas_guard.windows import refused_by_window
 
 if TYPE_CHECKING:
     from mas_guard._run import Run
-    from mas_guard.errors import BudgetExceeded
 
 
 def refused_at_start(run: Run) -> BudgetExceeded | None:
@@ -19,8 +19,11 @@ def refused_at_start(run: Run) -> BudgetExceeded | None:
     """
     if run.policy.mode != "enforce":
         return None
-    for group in run.groups:
-        refused = group.exhausted()
-        if refused is not None:
-            return refused
-    return refused_by_window(run)
+    try:
+        for group in run.groups:
+            refused = group.exhausted()
+            if refused is not None:
+                return refused
+        return refused_by_window(run)
+    except StoreUnavailable as lost:
+        raise run.raised(lost) from lost.__cause__

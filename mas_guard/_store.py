@@ -7,12 +7,13 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 from mas_guard._launched import settings_directory
 from mas_guard.errors import ConfigError
 from mas_guard.ledger import Account, Ledger, MemoryLedger
 from mas_guard.records.memory import MemoryRecordStore
+from mas_guard.records.opening import shown
 from mas_guard.records.store import RecordStore
 
 if TYPE_CHECKING:
@@ -34,12 +35,14 @@ class Store:
 
     Attributes:
         ledger, shared, place: See above.
+        awaited: True where the ledger's calls can be awaited on an event loop.
     """
 
     def __init__(self, ledger: Ledger, open_records: Callable[[], RecordStore], *, shared: bool, place: str) -> None:
         self.ledger = ledger
         self.shared = shared
         self.place = place
+        self.awaited = hasattr(ledger, "reserve_async")
         self._open_records = open_records
         self._records: RecordStore | None = None
         self._lock = threading.Lock()
@@ -158,9 +161,3 @@ def sqlite_path(url: str) -> str:
 
 def _absolute(url: str) -> str:
     return f"sqlite:///{quote(sqlite_path(url))}" if url.startswith("sqlite:") else url
-
-
-def shown(url: str) -> str:
-    """*url* without user and password."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl() if "@" in parts.netloc else url

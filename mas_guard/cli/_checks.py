@@ -136,12 +136,6 @@ def settings_findings(policy: Policy) -> Iterator[Finding]:
     if by_default:
         yield Finding("ok", f"no limit by default: {', '.join(by_default)}")
     yield from _events_findings(policy.events)
-    if policy.store.startswith("memory:"):
-        yield Finding(
-            "warning",
-            "budgets are kept in memory (STORE=memory://): each process has its own, and a restart forgets them",
-            "keep the runs that share a budget in one process",
-        )
 
 
 def coordination_findings(policy: Policy) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from mas_guard.cli import _checks
 from mas_guard.cli._app_object import load_app
 from mas_guard.cli._models_of import models_of
 from mas_guard.cli._output import FORMAT, echo_findings, findings_as_markdown, write_step_summary
+from mas_guard.cli._store_checks import store_findings
 from mas_guard.config import load_policy
 
 FINDINGS = 1
@@ -51,6 +52,7 @@ def _sections(app: str | None, models: tuple[str, ...]) -> Iterator[tuple[str, l
     guard = shared_guard()
     yield "Python", list(_checks.python_findings())
     yield "Settings", list(_checks.settings_findings(policy))
+    yield "Store", list(store_findings(policy))
     yield "Coordination", list(_checks.coordination_findings(policy))
     yield "Plugins", list(_checks.plugin_findings(guard))
     names = list(models)

@@ -24,7 +24,9 @@ PATIENCE = 120.0  # seconds until a worker that says nothing counts as hung
 class Worker:
     """One process of the app, which takes part in the run that it is given."""
 
-    def __init__(self, script: str, *arguments: str, folder: Path, variables: Mapping[str, str], python: str = "") -> None:
+    def __init__(
+        self, script: str, *arguments: str, folder: Path, variables: Mapping[str, str], python: str = ""
+    ) -> None:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("MAS_GUARD_")}
         self.process = subprocess.Popen(
             [python or sys.executable, str(WORKERS / script), *arguments],
