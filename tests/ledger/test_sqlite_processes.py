@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sqlite3
 import threading
 
 import pytest
@@ -207,6 +208,67 @@ def test_an_operator_sees_every_account_and_what_was_lost_and_corrects_it(path, 
     operator.settle(lost.hold_id, tokens(20))
     assert not operator.crashed_holds()
     assert worker.read(run) == Balance(Limits(tokens=100), tokens(20), ZERO, ZERO, ())
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_fork_in_the_middle_of_a_transaction_that_does_not_end_leaves_it_alone(path):
+    ledger = SqliteLedger(path, timeout=0.05)
+    run = ledger.open("run", Limits(model_calls=10))
+    inside, forked = threading.Event(), threading.Event()
+
+    def stay_inside() -> None:
+        ledger._commits.do(lambda: (inside.set(), forked.wait(30)), durable=False)
+
+    busy = threading.Thread(target=stay_inside)
+    busy.start()
+    inside.wait(30)
+    child = os.fork()
+    if not child:
+        try:
+            for each in (ledger, SqliteLedger(path)):
+                for act in (lambda each=each: each.open("run", Limits()), each.sweep, lambda: ledger.read(run)):
+                    with pytest.raises(sqlite3.OperationalError, match="start it anew"):
+                        act()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    assert os.waitpid(child, 0)[1] == 0
+    forked.set()
+    busy.join(30)
+    granted(ledger.reserve(asking("parent", run, calls(1))))
+    assert ledger.read(run).held == calls(1)
+    assert rows(path, "PRAGMA integrity_check") == [("ok",)]
+
+
+def test_a_wait_that_is_broken_off_once_it_was_written_keeps_nobody_back(path, monkeypatch):
+    ledger = SqliteLedger(path)
+    run = ledger.open("run", Limits(tokens=100))
+    granted(ledger.reserve(asking("a", run, tokens(100))))
+    delivered = ledger._books.delivered
+
+    def broken_off():
+        monkeypatch.setattr(ledger._books, "delivered", delivered)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ledger._books, "delivered", broken_off)
+    with pytest.raises(KeyboardInterrupt):
+        ledger.wait(asking("broken off", run, tokens(100)), lambda: None)
+    queued = InQueue(ledger, asking("b", run, tokens(60)))
+    ledger.sweep()
+    monkeypatch.setattr(ledger._transactions.process, "_last", float("-inf"))  # as if two seconds had gone by
+    ledger.sweep()
+    assert len(rows(path, "SELECT 1 FROM mas_guard_ledger_waiters")) == 1
+    ledger.settle("a", ZERO)
+    granted(queued.granted)
+
+
+def test_a_refusal_for_a_halt_has_the_figures_after_leases_that_are_over(path, clock):
+    ledger = SqliteLedger(path, clock=clock)
+    run = ledger.open("run", Limits(tokens=100))
+    granted(ledger.reserve(asking("a", run, tokens(60), lease=60.0)))
+    ledger.halt(run)
+    clock.now += 61
+    assert refused(ledger.reserve(asking("b", run, tokens(1)))).held == 0
 
 
 # Many callers in one process

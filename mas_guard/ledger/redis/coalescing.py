@@ -73,6 +73,7 @@ class Coalescing(asyncio.Protocol):
         self._ready: list[Asked] = []
         self._sent: deque[Sent] = deque()
         self._received = bytearray()
+        self._watched = False
 
     def call(self, call: Call, acknowledged: bool) -> Future:
         """Send *call* with all others of this turn of the loop."""
@@ -112,7 +113,7 @@ class Coalescing(asyncio.Protocol):
             for asked in ready:
                 _refuse(asked.future, Unreachable("Connection closed by server."))
             return
-        if not self._sent:
+        if not self._watched:
             self._watch_until(self._loop.time() + self._timeout)
         self._send(ready, [asked.call.by_hash for asked in ready])
 
@@ -140,9 +141,11 @@ class Coalescing(asyncio.Protocol):
             _resolve(asked.future, (reply, 0))
 
     def _watch_until(self, until: float) -> None:
+        self._watched = True
         self._loop.call_at(until, self._look)
 
     def _look(self) -> None:
+        self._watched = False
         if not self._sent or self.closed:
             return
         if self._loop.time() >= self._sent[0].until:

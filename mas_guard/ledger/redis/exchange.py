@@ -78,8 +78,8 @@ class Exchange:
                 again = True
         if wait and replies.pop() < self.replicas:
             raise NotAcknowledged(
-                f"Fewer than {self.replicas} replicas have acknowledged a reservation in time, so the call is not sent. "
-                "Look whether the replicas are connected, or set replicas=0 to go on without them."
+                f"Fewer than {self.replicas} replicas have acknowledged a write in time, so it is not relied on: nothing is "
+                "sent. Look whether the replicas are connected, or set replicas=0 to go on without them."
             )
         return replies
 

@@ -17,7 +17,6 @@ from typing import Any, cast
 
 from redis.exceptions import RedisError
 
-from mas_guard.ledger._queue import Waiter
 from mas_guard.ledger.base import Account, Ask, Balance, Breach, CrashedHold, Grant, Refusal, Settlement, Ticket
 from mas_guard.ledger.redis import inspection
 from mas_guard.ledger.redis.account import RedisAccount, RedisHold
@@ -28,6 +27,7 @@ from mas_guard.ledger.redis.incarnation import BooksLost, judge_gone, judge_orig
 from mas_guard.ledger.redis.keys import root_of
 from mas_guard.ledger.redis.requests import Clock
 from mas_guard.ledger.redis.servers import own_options, servers
+from mas_guard.ledger.redis.waiting import RedisWaiter
 from mas_guard.types import UNITS, Amounts, Limits
 
 SPENT_IS_FRESH = 1.0
@@ -157,10 +157,11 @@ class RedisLedger(Awaited):
     def read(self, account: Account) -> Balance:
         """See `Ledger.read`."""
         level = self.usable((account,))[0]
-        swept, reply = self.exchange.call(level.books, self.requests.sweep(level.books), self.requests.read(level))
-        if swept[0]:
-            self.serve(self.waited_on())
-            return self.read(account)
+        while True:
+            swept, reply = self.exchange.call(level.books, self.requests.sweep(level.books), self.requests.read(level))
+            if not swept[0]:
+                break
+            self.serve(self.waited_on())  # and once more: more leases may be over
         if reply[0] == b"gone":
             raise judge_gone(level, reply[2], self.retention)
         fields, breaches = reply
@@ -229,13 +230,14 @@ class RedisLedger(Awaited):
     def wait(self, ask: Ask, wake: Callable[[], object]) -> Ticket:
         """See `Ledger.wait`."""
         self.usable(ask.accounts, ask.hold_id)
+        self.requests.reserve(ask, ask.output, look=True, keep_alive=False)  # raises here what is not to meet others
         return self.room.join(ask, wake)
 
     def cancel(self, ticket: Ticket) -> None:
         """See `Ledger.cancel`."""
-        waiter = cast("Waiter", ticket)
+        waiter = cast("RedisWaiter", ticket)
         if not self.room.leave(waiter, None):
-            hold = waiter.result
+            hold = waiter.answer
             if isinstance(hold, RedisHold) and not hold.spent and self.give_back_unsent(hold):
                 waiter.result = None
         self.serve(cast("tuple[RedisAccount, ...]", waiter.accounts))
@@ -321,4 +323,5 @@ def _after_fork() -> None:
         ledger.become_another_client()
 
 
-os.register_at_fork(after_in_child=_after_fork)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

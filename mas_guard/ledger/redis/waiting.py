@@ -17,11 +17,13 @@ from typing import Any, Protocol, cast
 
 from redis.exceptions import RedisError
 
+from mas_guard.ledger._account import MemoryAccount
 from mas_guard.ledger._outlook import needed
 from mas_guard.ledger._queue import Queue, Waiter
 from mas_guard.ledger.base import Ask, Grant, Refusal
 from mas_guard.ledger.redis.account import RedisAccount, RedisHold
 from mas_guard.ledger.redis.figures import Figures
+from mas_guard.ledger.redis.incarnation import BooksLost
 from mas_guard.types import UNITS
 
 _log = logging.getLogger("mas_guard.ledger")
@@ -40,22 +42,48 @@ class Desk(Protocol):
         """Tell the holds around *ask* that it waits, or that it does not any more."""
 
 
+class RedisWaiter(Waiter):
+    """A ticket. Where its account was lost while it waited, it is woken, and whoever reads its result gets the error.
+
+    Attributes:
+        answer: Its result, without that.
+        error: What happened to its account.
+    """
+
+    __slots__ = ("answer", "error")
+
+    def __init__(self, ask: Ask, accounts: tuple[MemoryAccount, ...], arrival: int, wake: Callable[[], object]) -> None:
+        self.error: Exception | None = None
+        super().__init__(ask, accounts, arrival, wake)
+
+    @property
+    def result(self) -> Grant | Refusal | None:
+        """See `Ticket`."""
+        if self.error is not None:
+            raise self.error
+        return self.answer
+
+    @result.setter
+    def result(self, answer: Grant | Refusal | None) -> None:
+        self.answer = answer
+
+
 class WaitingRoom:
     """The queue of one process."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self.lock = threading.RLock()
-        self.waiting: dict[Waiter, None] = {}
+        self.waiting: dict[RedisWaiter, None] = {}
         self._arrivals = count()
-        self._newcomers: dict[Waiter, None] = {}  # in order: they are looked at first
+        self._newcomers: dict[RedisWaiter, None] = {}  # in order: they are looked at first
         self._agenda: dict[RedisAccount, None] = {}
         self._serving = False
 
-    def join(self, ask: Ask, wake: Callable[[], object]) -> Waiter:
+    def join(self, ask: Ask, wake: Callable[[], object]) -> RedisWaiter:
         """Queue *ask*, and answer it if its time has come."""
         with self.lock:
-            waiter = Waiter(ask, cast("Any", ask.accounts), next(self._arrivals), wake)
+            waiter = RedisWaiter(ask, cast("Any", ask.accounts), next(self._arrivals), wake)
             self.waiting[waiter] = None
             for account in _accounts(waiter):
                 if account.queue is None:
@@ -68,15 +96,17 @@ class WaitingRoom:
         except BaseException:
             self.leave(waiter, None)
             raise
+        if waiter.error is not None:
+            raise waiter.error
         return waiter
 
-    def leave(self, waiter: Waiter, result: Grant | Refusal | None) -> bool:
+    def leave(self, waiter: RedisWaiter, result: Grant | Refusal | None, error: Exception | None = None) -> bool:
         """Answer *waiter*, or let it go with `None`; False where it had left already. Its levels are to be served next."""
         with self.lock:
             if not waiter.waiting:
                 return False
             waiter.waiting = False
-            waiter.result = result
+            waiter.result, waiter.error = result, error
             del self.waiting[waiter]
             for line in waiter.lines:
                 line.left()
@@ -92,7 +122,7 @@ class WaitingRoom:
                 self._desk.enclose(waiter.ask, False)
             except RedisError:
                 _log.warning("the calls around %r could not be told that it waits no more", waiter.ask.hold_id)
-        if result is not None:
+        if result is not None or error is not None:
             try:
                 waiter.wake()
             except Exception:
@@ -108,7 +138,7 @@ class WaitingRoom:
         except RedisError as error:
             _log.warning("those who wait could not be served, and look again soon: %s", error)
 
-    def serve(self, accounts: Iterable[RedisAccount], newcomer: Waiter | None = None) -> None:
+    def serve(self, accounts: Iterable[RedisAccount], newcomer: RedisWaiter | None = None) -> None:
         """Answer whoever can be answered after a change on *accounts*, and *newcomer* if its time has come."""
         with self.lock:
             self._agenda.update(dict.fromkeys(accounts))
@@ -141,7 +171,7 @@ class WaitingRoom:
     def dismiss(self, account: RedisAccount) -> None:
         """Refuse all who wait on *account*, which is closed; then serve those whom they kept back."""
         with self.lock:
-            dismissed = list(account.queue.everyone) if account.queue is not None else []
+            dismissed = _of(account.queue.everyone) if account.queue is not None else []
         for waiter in dismissed:
             full = needed(waiter.ask, waiter.ask.output)
             unit = next((unit for unit, amount in enumerate(full) if amount), 0)
@@ -149,7 +179,7 @@ class WaitingRoom:
             self.leave(waiter, Refusal(account, UNITS[unit], limit or 0, settled, 0, full[unit], can_wait=False))
         self.serve_quietly(())
 
-    def _next(self) -> list[Waiter]:
+    def _next(self) -> list[RedisWaiter]:
         with self.lock:
             while self._newcomers:
                 waiter = next(iter(self._newcomers))
@@ -159,18 +189,22 @@ class WaitingRoom:
             while self._agenda:
                 account, _ = self._agenda.popitem()
                 if account.queue is not None:
-                    nexts = [waiter for waiter in account.queue.next() if waiter.waiting]
+                    nexts = [waiter for waiter in _of(account.queue.next()) if waiter.waiting]
                     if nexts:
                         return nexts
             self._serving = False
             return []
 
-    def _answer(self, waiter: Waiter) -> None:
+    def _answer(self, waiter: RedisWaiter) -> None:
         ask = waiter.ask
         output = ask.output
         while waiter.waiting:
             in_turn = self._in_turn(waiter)
-            found = self._desk.attempt(ask, output, look=not in_turn)
+            try:
+                found = self._desk.attempt(ask, output, look=not in_turn)
+            except (BooksLost, ValueError) as error:  # its account is lost or closed, which is nothing to the others
+                self.leave(waiter, None, error)
+                return
             if not isinstance(found, Figures):
                 if not self.leave(waiter, found) and isinstance(found, RedisHold):
                     self._desk.give_back_unsent(found)
@@ -194,17 +228,17 @@ class WaitingRoom:
         """Look next at all who wait on *account*, which is halted, those who pass left out: nobody is in turn there."""
         with self.lock:
             if account.queue is not None:
-                refused = [waiter for waiter in account.queue.everyone if not waiter.ask.passes_halt]
+                refused = [waiter for waiter in _of(account.queue.everyone) if not waiter.ask.passes_halt]
                 self._newcomers.update(dict.fromkeys(refused))
 
-    def _line_up(self, waiter: Waiter, short: list[tuple[RedisAccount, int]]) -> None:
+    def _line_up(self, waiter: RedisWaiter, short: list[tuple[RedisAccount, int]]) -> None:
         with self.lock:
             if waiter.waiting:
                 for account, unit in short:
                     if account.queue is not None:
                         account.queue.lines[unit].join(waiter)
 
-    def _in_turn(self, waiter: Waiter) -> bool:
+    def _in_turn(self, waiter: RedisWaiter) -> bool:
         """True where nobody who came before waits for any unit of this ask; else it lines up behind them."""
         if waiter.ask.inside:
             return True
@@ -224,5 +258,9 @@ class WaitingRoom:
         return first
 
 
-def _accounts(waiter: Waiter) -> tuple[RedisAccount, ...]:
+def _accounts(waiter: RedisWaiter) -> tuple[RedisAccount, ...]:
     return cast("tuple[RedisAccount, ...]", waiter.accounts)
+
+
+def _of(waiters: Iterable[Waiter]) -> list[RedisWaiter]:
+    return cast("list[RedisWaiter]", list(waiters))

@@ -22,6 +22,11 @@ from mas_guard.ledger.sqlite.schema import prepare
 
 _log = logging.getLogger("mas_guard.ledger")
 
+_inherited: dict[str, list[sqlite3.Connection]] = {}
+"""Connections of a parent that was in the middle of a transaction when it forked, by path. In the child they can neither
+be used nor closed without harm to the parent's, and SQLite takes the parent's locks for the child's own: so the file is
+out of its reach."""
+
 _CACHE = -8_000  # kibibytes of pages that the writer keeps
 _LONGEST_WAL = 16 * 1024 * 1024  # bytes; a log that grew beyond is cut back once it is taken over
 
@@ -55,6 +60,11 @@ class Connections:
 
     def prepare(self) -> None:
         """Before anything is made on the disk: refuse a network file system, and make the folder."""
+        if self.path in _inherited:
+            raise sqlite3.OperationalError(
+                f"the ledger {self.path} cannot be used in this process: it was forked off one whose transaction did not "
+                "end in time; start it anew"
+            )
         if self._writer is None:
             self._refuse_network()
             os.makedirs(os.path.dirname(self.path), exist_ok=True)
@@ -99,10 +109,13 @@ class Connections:
             self.file_lock.close()
 
     def start_anew(self) -> None:
-        """In a forked child, which inherits nothing but locks that other threads of its parent may have held."""
+        """In a forked child; see `_inherited` for one whose parent could not close everything in time."""
         self.reading = threading.RLock()
+        left = [connection for connection in (self._writer, self._reader) if connection is not None]
+        if left:
+            _inherited.setdefault(self.path, []).extend(left)
         self._writer = self._reader = None
-        self.file_lock = FileLock(self.path)
+        self.file_lock.close()  # the parent's lock stays; but the child must not keep it when the parent has ended
 
     def _is_the_file(self) -> bool:
         try:

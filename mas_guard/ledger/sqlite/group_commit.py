@@ -109,7 +109,7 @@ class GroupCommit:
                 self._lead(item)
                 continue
             if not item.sleep(self._patience) and not item.done:
-                self._give_up(item)
+                raise self._given_up(item)
         if item.error is not None:
             raise item.error
         return item.result
@@ -146,15 +146,14 @@ class GroupCommit:
             for item in batch:
                 item.wake()
 
-    def _give_up(self, item: Item) -> None:
+    def _given_up(self, item: Item) -> sqlite3.OperationalError:
         try:
             self._waiting.remove(item)
         except ValueError:
             text = "it may still be carried out"
         else:
             text = "it was not carried out"
-        item.done = True
-        item.error = sqlite3.OperationalError(
+        return sqlite3.OperationalError(
             f"database is locked: a call waited {self._patience:g} s for another thread's transaction; {text}"
         )
 

@@ -15,6 +15,7 @@ import sqlite3
 import time
 import weakref
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar, cast
 from urllib.parse import unquote
@@ -176,7 +177,12 @@ class SqliteLedger(Ledger):
         """See `Ledger.wait`."""
         _check(ask)
         ticket = SqliteTicket(ask, wake)
-        self._write(partial(self._books.wait, ticket))
+        try:
+            self._write(partial(self._books.wait, ticket))
+        except BaseException:  # it may stand in the queue all the same, where it would keep others back
+            with suppress(sqlite3.Error):
+                self.cancel(ticket)
+            raise
         return ticket
 
     def cancel(self, ticket: Ticket) -> None:

@@ -77,6 +77,9 @@ class WriteTransactions:
         except Exception as error:  # such as a `ConfigError` while the file is opened
             for item in left:
                 item.error = own_copy(error)
+        except BaseException:  # such as Ctrl-C: what is not done is done once more, and finds what was committed
+            self._books.undone()
+            raise
         for item in left:
             item.done = True
         return [lambda ticket=ticket: _wake(ticket) for ticket in answered]  # type: ignore[misc]

@@ -42,7 +42,7 @@ class Waiting(Books):
     def __init__(self, clock: LedgerClock) -> None:
         super().__init__(clock)
         self.tickets: dict[int, SqliteTicket] = {}
-        self._joined: list[tuple[int, SqliteTicket]] = []
+        self._joined: dict[int, SqliteTicket] = {}
         self._left: list[int] = []
         self._answers: dict[int, Grant | Refusal] = {}
         self._agenda: list[int] = []
@@ -61,10 +61,10 @@ class Waiting(Books):
         known = self.known(ask.hold_id)
         if known is not None:
             return known
+        outlook = self._outlook(ask)
         halted = halting(ask)
         if halted is not None:
             return turned_away(ask, halted, halted=True)
-        outlook = self._outlook(ask)
         if fitting:
             if outlook.tight is None:
                 return self.take(ask, outlook.now, self.process)
@@ -90,7 +90,7 @@ class Waiting(Books):
         """Let a ticket leave; True where its result, which it has or would have got, is taken back."""
         arrival = ticket.arrival
         result = self._answers.get(arrival, ticket.result)
-        if result is None and arrival in self.tickets:
+        if result is None and (arrival in self.tickets or arrival in self._joined):
             waiter, result = self._stored(arrival)
             if result is None:
                 self._left.append(arrival)
@@ -134,7 +134,10 @@ class Waiting(Books):
         self.serve(())
 
     def collect(self) -> None:
-        """Take the answers that other processes left; queue anew who is not in the file any more."""
+        """Take the answers that other processes left; queue anew who is not in the file any more.
+
+        One that is in the file alone leaves: its call was broken off once that was written, as by Ctrl-C.
+        """
         there = set()
         rows = self.execute("SELECT arrival, result FROM mas_guard_ledger_waiters WHERE process = ?", (self.process,))
         for arrival, result in rows.fetchall():
@@ -142,6 +145,11 @@ class Waiting(Books):
             if result is not None:
                 self._answers[arrival] = read_result(result, self._account)
                 self._forget_waiter(arrival)
+            elif arrival not in self.tickets and arrival not in self._joined:
+                waiter, _ = self._stored(arrival)
+                if waiter is not None:
+                    self._leave(waiter, None)
+        self.serve(())
         for arrival, ticket in list(self.tickets.items()):
             if arrival in there or arrival in self._answers or arrival in self._left:
                 continue
@@ -169,8 +177,7 @@ class Waiting(Books):
 
     def delivered(self) -> list[SqliteTicket]:
         """The transaction is committed: set the results; return the tickets to be woken."""
-        for arrival, ticket in self._joined:
-            self.tickets[arrival] = ticket
+        self.tickets.update(self._joined)
         for arrival in self._left:
             self.tickets.pop(arrival, None)
         answered = []
@@ -184,7 +191,7 @@ class Waiting(Books):
 
     def undone(self) -> None:
         """The transaction is rolled back: what it did to the queue has not happened."""
-        self._joined, self._left, self._answers = [], [], {}
+        self._joined, self._left, self._answers = {}, [], {}
         self._agenda.clear()
         self._others.clear()
         self.must_last = False
@@ -211,7 +218,7 @@ class Waiting(Books):
             hold = self.find(hold_id)
             if hold is not None and hold.live:
                 self.execute("INSERT OR IGNORE INTO mas_guard_ledger_inside VALUES (?, ?)", (arrival, hold_id))
-        self._joined.append((arrival, ticket))
+        self._joined[arrival] = ticket
         return Waiter(arrival, self.process, ask)
 
     def _leave(self, waiter: Waiter, result: Grant | Refusal | None) -> None:

@@ -1,6 +1,6 @@
 -- Book what was spent without a hold, once per id.
 -- needs: booking, ending
--- KEYS: the books. ARGV: 1 unused, 2 charge, 3-6 amounts, 7 milliseconds to remember it, then scope and birth of each account.
+-- KEYS: the books. ARGV: 1 unused, 2 charge, 3-6 amounts, 7 milliseconds to keep everything from now on, then scope and birth of each account.
 -- Answers how many accounts it was booked on, or {'gone', level, incarnation}: then nothing was booked.
 
 local used = {tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])}
@@ -18,6 +18,8 @@ end
 even_where_memory_is_full(accounts[1])
 for at = 1, #accounts, 2 do
   book(accounts[at], accounts[at + 1], minus(ZERO, used), used)
+  redis.call('PEXPIRE', accounts[at], ARGV[7])
 end
+redis.call('PEXPIRE', KEYS[1], ARGV[7] * 3)
 note('charges', ARGV[8], ARGV[2], '', ARGV[7])
 return #accounts / 2

@@ -6,13 +6,7 @@ local key = KEYS[1] .. ':account:' .. ARGV[2]
 if redis.call('HGET', key, 'born') ~= ARGV[3] then
   return 0
 end
-redis.call('HDEL', key, 'by:' .. ARGV[4])
-local left = 0
-for _, field in ipairs(redis.call('HKEYS', key)) do
-  if field:sub(1, 3) == 'by:' then
-    left = left + 1
-  end
-end
+local left = redis.call('HINCRBY', key, 'open', 0 - redis.call('HDEL', key, 'by:' .. ARGV[4]))
 if left == 0 then
   redis.call('UNLINK', key)
   for _, name in ipairs({'ended', 'ended-before', 'charges', 'charges-before', 'breaches'}) do

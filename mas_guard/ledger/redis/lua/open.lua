@@ -30,6 +30,8 @@ if not birth then
 elseif ARGV[7] == 'set' then
   set_limits(key, ARGV, 7)
 end
-redis.call('HSETNX', key, 'by:' .. ARGV[3], 0)
+if redis.call('HSETNX', key, 'by:' .. ARGV[3], 0) == 1 then
+  redis.call('HINCRBY', key, 'open', 1)
+end
 redis.call('PEXPIRE', key, keep)
 return {birth, redis.call('HGET', KEYS[1], 'incarnation'), spent_figures(key)}
