@@ -120,6 +120,16 @@ class RunRecord:
         if self._run.policy.mode == "enforce":
             self._store.ledger.halt(self._run.account, False)
 
+    def hear_before_the_end(self) -> None:
+        """A run that another process has stopped does not end here as if nothing had been."""
+        if self.shared and not self.joined:
+            try:
+                self.look()
+            except StoreUnavailable:
+                self._run.note(
+                    "the store was lost at the end: whether another process has stopped this run is not known"
+                )
+
     def ended(self, outcome: Outcome, status: str) -> None:
         """The run has its outcome, or is suspended; of a run that began elsewhere only its owner says so."""
         if not self._store.shared or self.joined or not self._begun:
