@@ -177,7 +177,21 @@ def test_a_clock_that_jumps_ahead_and_comes_back_grants_nothing_anew(desk: Desk)
     assert tools_until_refused(desk, windows=ALL_DAY) == 3
     desk.now.advance(600)
     desk.wall.advance(-48 * 3_600)
-    assert tools_until_refused(desk, windows=ALL_DAY) == 0
+    for _ in range(3):
+        assert tools_until_refused(desk, windows=ALL_DAY) == 0
+        desk.now.advance(1_800)
+
+
+def test_a_run_under_way_pays_into_the_day_that_its_clock_has_gone_back_to(desk: Desk) -> None:
+    desk.set_wall("2026-07-02T00:30")
+    with desk.run(windows=ALL_DAY):
+        use_tool()
+        desk.wall.advance(-3_600)
+        use_tool()
+        desk.wall.advance(3_600)
+        use_tool()
+    assert desk.settled("window:all-day:all:2026-07-01").tool_calls == 1
+    assert desk.settled("window:all-day:all:2026-07-02").tool_calls == 2
 
 
 # What is held, and what is said
