@@ -177,7 +177,7 @@ def test_a_clock_that_jumps_ahead_and_comes_back_grants_nothing_anew(desk: Desk)
     assert tools_until_refused(desk, windows=ALL_DAY) == 3
     desk.now.advance(600)
     desk.wall.advance(-48 * 3_600)
-    for _ in range(3):
+    for _ in range(4):
         assert tools_until_refused(desk, windows=ALL_DAY) == 0
         desk.now.advance(1_800)
 
