@@ -21,7 +21,7 @@ from mas_guard.adapter import (
     results,
 )
 from mas_guard_crewai._boundary import drive_run, drive_run_async, open_for
-from mas_guard_crewai._checkpoint import is_restored, save, take_over
+from mas_guard_crewai._checkpoint import begin, is_restored, save, take_over
 from mas_guard_crewai._conclusion import conclude, concluded_output, partial_output
 from mas_guard_crewai._flow import flow_around
 from mas_guard_crewai._frame import Frame, current_activation, current_frame
@@ -56,6 +56,7 @@ def make_kickoff(adapter: CrewAIAdapter, original: Make) -> Make:
             return start()
         run, mark, frame = opened
         frame.restoring = is_restored(arguments, keywords)
+        begin(frame)
         try:
             scope: Scope = ((current_frame, frame),)
             return drive_run(adapter, run, mark, functools.partial(_carried_out, frame, start), frame.state, scope)
@@ -87,6 +88,7 @@ def make_akickoff(adapter: CrewAIAdapter, original: Make) -> Make:
             return await start()
         run, mark, frame = opened
         frame.restoring = is_restored(arguments, keywords)
+        begin(frame)
         try:
             scope: Scope = ((current_frame, frame),)
             carried_out = functools.partial(_carried_out_async, frame, start)

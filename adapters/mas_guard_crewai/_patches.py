@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from mas_guard.adapter import Patch, PatchSet
-from mas_guard_crewai import _agent, _crew, _delegation, _flow, _human, _providers, _sent, _solo, _task, _tool
+from mas_guard_crewai import _agent, _crew, _delegation, _effect, _flow, _human, _providers, _sent, _solo, _task, _tool
 
 if TYPE_CHECKING:
     from mas_guard_crewai._adapter import CrewAIAdapter
@@ -46,6 +46,7 @@ def patch_set(adapter: CrewAIAdapter) -> PatchSet:
             Patch("crewai.tools.structured_tool", "CrewStructuredTool.invoke", _tool.make_invoke),
             Patch("crewai.tools.structured_tool", "CrewStructuredTool.ainvoke", _tool.make_ainvoke),
             Patch("crewai.agents.cache.cache_handler", "CacheHandler.read", _tool.make_cache_read),
+            Patch("crewai.agents.cache.cache_handler", "CacheHandler.add", _effect.make_cache_add),
             *(
                 # The executor has moved: each supported version has one of the two.
                 Patch(module, f"AgentExecutor.{name}", make, optional=True)

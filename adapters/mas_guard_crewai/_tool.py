@@ -6,7 +6,9 @@ with text, and so is a stop inside of its body. A result from CrewAI's own cache
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import json
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
@@ -17,12 +19,14 @@ from mas_guard.adapter import (
     Answer,
     CallOutcome,
     GuardStopped,
+    StoreUnavailable,
     ToolCall,
     current_run,
     current_step,
     guard_call,
     guard_call_async,
 )
+from mas_guard_crewai._effect import Answered, read, watched, watched_async, with_note
 from mas_guard_crewai._frame import current_activation
 from mas_guard_crewai._sent import current_sent
 from mas_guard_crewai._translate import reply_text
@@ -30,6 +34,7 @@ from mas_guard_crewai._translate import reply_text
 Make = Callable[..., Any]
 
 ENDED = "limit reached before it had a result"
+NOT_RECORDED = "not executed: what keeps the books does not answer at the moment. Do without it, and say so."
 in_tool: ContextVar[Any] = ContextVar("mas_guard_crewai_tool", default=None)
 
 
@@ -38,7 +43,7 @@ def make_run(original: Make) -> Make:
 
     @functools.wraps(original)
     def run(self: Any, *arguments: Any, **keywords: Any) -> Any:
-        return _guarded(self, _arguments(arguments, keywords), lambda: original(self, *arguments, **keywords))
+        return _guarded(self, _arguments(self, arguments, keywords), lambda: original(self, *arguments, **keywords))
 
     return run
 
@@ -49,7 +54,7 @@ def make_arun(original: Make) -> Make:
     @functools.wraps(original)
     async def arun(self: Any, *arguments: Any, **keywords: Any) -> Any:
         return await _guarded_async(
-            self, _arguments(arguments, keywords), lambda: original(self, *arguments, **keywords)
+            self, _arguments(self, arguments, keywords), lambda: original(self, *arguments, **keywords)
         )
 
     return arun
@@ -84,12 +89,12 @@ def make_cache_read(original: Make) -> Make:
         active, step = current_run.get(), current_step.get()
         if found is None or active is None or step is None:
             return found
-        call = ToolCall(str(tool), {"input": input}, step.agent)
+        call = ToolCall(str(tool), {"input": input}, step.agent, from_cache=True)
         try:
             result = guard_call(active, call, lambda: found, lambda value: CallOutcome(reply_text(value), cached=True))
         except GuardStopped as stop:
             return f"failed: {stop.rule}: {ENDED}"
-        return result.text if isinstance(result, Answer) else result
+        return Answered(result.text) if isinstance(result, Answer) else result
 
     return read
 
@@ -109,11 +114,12 @@ def _guarded(tool: Any, arguments: Mapping[str, Any], send: Callable[[], Any]) -
             current_sent.reset(sent)
             in_tool.reset(token)
 
+    call = _call(tool, name, arguments)
     try:
-        result = guard_call(active, _call(tool, name, arguments), inside, _read)
+        result = guard_call(active, call, watched(call, inside), functools.partial(read, call))
     except GuardStopped as stop:
-        return f"failed: {stop.rule}: {ENDED}"
-    return result.text if isinstance(result, Answer) else result
+        return _ended(stop)
+    return _given(call, result)
 
 
 async def _guarded_async(tool: Any, arguments: Mapping[str, Any], send: Callable[[], Any]) -> Any:
@@ -131,11 +137,23 @@ async def _guarded_async(tool: Any, arguments: Mapping[str, Any], send: Callable
             current_sent.reset(sent)
             in_tool.reset(token)
 
+    call = _call(tool, name, arguments)
     try:
-        result = await guard_call_async(active, _call(tool, name, arguments), inside, _read)
+        result = await guard_call_async(active, call, watched_async(call, inside), functools.partial(read, call))
     except GuardStopped as stop:
-        return f"failed: {stop.rule}: {ENDED}"
-    return result.text if isinstance(result, Answer) else result
+        return _ended(stop)
+    return _given(call, result)
+
+
+def _ended(stop: GuardStopped) -> Answered:
+    # Without the store nothing is latched, and CrewAI would only call again what is raised: the model is told.
+    return Answered(NOT_RECORDED if isinstance(stop, StoreUnavailable) else f"failed: {stop.rule}: {ENDED}")
+
+
+def _given(call: ToolCall, result: Any) -> Any:
+    if isinstance(result, Answer):
+        return result.text if result.result else Answered(result.text)
+    return with_note(result, call.told) if call.told else result
 
 
 def _call(tool: Any, name: str, arguments: Mapping[str, Any]) -> ToolCall:
@@ -152,14 +170,17 @@ def _name(tool: Any) -> str:
     return str(sanitize_tool_name(str(tool.name)))
 
 
-def _arguments(positional: tuple[Any, ...], keywords: Mapping[str, Any]) -> dict[str, Any]:
-    return {**({"input": list(positional)} if positional else {}), **keywords}
+def _arguments(tool: Any, positional: tuple[Any, ...], keywords: Mapping[str, Any]) -> dict[str, Any]:
+    if not positional:
+        return dict(keywords)
+    names = tuple(getattr(getattr(tool, "args_schema", None), "model_fields", ()))
+    if len(names) < len(positional):
+        return {"input": list(positional), **keywords}
+    return {**dict(zip(names, positional, strict=False)), **keywords}
 
 
 def _input(given: Any) -> Mapping[str, Any]:
+    if isinstance(given, str):
+        with contextlib.suppress(ValueError):
+            given = json.loads(given)
     return given if isinstance(given, Mapping) else {"input": given}
-
-
-def _read(result: Any) -> CallOutcome:
-    text = reply_text(result)
-    return CallOutcome(text, substituted=text.startswith("Error executing tool"))
