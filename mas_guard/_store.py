@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, unquote
 
 from mas_guard._launched import settings_directory
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from mas_guard.config import Policy
 
 Tell = Callable[[str, Mapping[str, Any]], None]
+Answer = TypeVar("Answer")
+
+logger = logging.getLogger("mas_guard")
 
 SHARED_SCHEMES = ("sqlite", "redis", "rediss", "redis+sentinel", "redis+cluster", "unix", "valkey", "valkeys")
 
@@ -60,6 +64,16 @@ class Store:
     def reachable(self) -> bool:
         """False while the store is known to be lost: what may be left out is not tried then."""
         return not getattr(self.ledger, "lost", False)
+
+    def quietly(self, do: Callable[[RecordStore], Answer]) -> Answer | None:
+        """What *do* answers with the records, or `None` where the store is lost: for what a run can do without."""
+        if not self.reachable:
+            return None
+        try:
+            return do(self.records)
+        except self.records.driver_errors as error:
+            logger.warning("What is kept in %s could not be read or written: %s", self.place, error)
+            return None
 
     def share(self, account: Account) -> None:
         """Say that other processes pay from *account* too: without the store nothing more is granted on it.

@@ -92,7 +92,7 @@ class GuardedModel(wrapt.ObjectProxy[Any]):
         def read(reply: Any) -> CallOutcome:
             usage = usage_of(reply.usage)
             request.remember(reply.response_id or "", usage)
-            frame.open_calls.replied(request, reply.response_id, reply.output)
+            frame.open_calls.replied(frame.run, request, reply.response_id, reply.output)
             _note_cut(frame, call, usage)
             return read_output(frame.run, call, reply.output, usage)
 
@@ -186,7 +186,9 @@ class StreamedReply:
             self.usage = usage_of(field(response, "usage"))
             self._request.remember(str(field(response, "id") or ""), self.usage)
             if kind == "response.completed":
-                self._frame.open_calls.replied(self._request, field(response, "id"), self._output or self._items)
+                self._frame.open_calls.replied(
+                    self._frame.run, self._request, field(response, "id"), self._output or self._items
+                )
             if kind == "response.incomplete" and self._call.output_cap is not None:
                 self._frame.cut = self._call  # the SDK raises before the stream has ended
         return True
@@ -204,7 +206,7 @@ def _read(
         return request, None
     frame.cut = None
     try:
-        request.owed = _owed.to_send(request)
+        request.owed = _owed.to_send(frame.run, request)
         return request, request.call(frame, model)
     except Exception as error:  # an input of an unexpected shape is still counted, and stopped once the run is
         frame.run.engine.plugins.errors.report("Reading a model call of the Agents SDK", error)

@@ -7,6 +7,7 @@ the next message on the same conversation would be refused; so the answers go ou
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mas_guard_openai_agents._request import Request
 
 REMEMBERED = 1000  # conversations; the oldest is forgotten
+OWED = "owed"  # the kind of their records, where other processes see them
 
 _owed: OrderedDict[str, list[Any]] = OrderedDict()
 
@@ -28,11 +30,13 @@ class OpenCalls:
     def __init__(self) -> None:
         self._waiting: dict[str, dict[str, Any]] = {}
 
-    def replied(self, request: Request, reply_id: Any, output: Any) -> None:
+    def replied(self, run: Run, request: Request, reply_id: Any, output: Any) -> None:
         """The provider has taken *request* and answered with *output*."""
         if request.held_by_provider:
             request.answered = self._waiting.pop(request.history, {})
             _owed.pop(request.history, None)
+            if request.owed and run.store.shared:
+                run.store.quietly(lambda records: records.delete(OWED, request.history))
         else:
             self._waiting.clear()  # the app sends its history itself, unless it begins to chain replies now
         history = request["conversation_id"] or reply_id
@@ -57,20 +61,36 @@ class OpenCalls:
         for history, waiting in self._waiting.items():
             _owed[history] = [answer or found.get(call) or _not_executed(call) for call, answer in waiting.items()]
             _owed.move_to_end(history)
+            told = _told_to_others(run, history)
             run.note(
                 f"the conversation {history} waits for the answers to {len(waiting)} tool calls: they go out with the "
-                "next request to it, if that is sent by this process"
+                f"next request to it{'' if told else ', if that is sent by this process'}"
             )
         while len(_owed) > REMEMBERED:
             _owed.popitem(last=False)
 
 
-def to_send(request: Request) -> list[Any]:
+def to_send(run: Run, request: Request) -> list[Any]:
     """The answers to put before the input of *request*."""
-    if not _owed or request.history not in _owed:
+    owed = _owed.get(request.history)
+    if owed is None and run.store.shared and request.held_by_provider:
+        found = run.store.quietly(lambda records: records.get(OWED, request.history))
+        owed = found.value["answers"] if found is not None else None
+    if not owed:
         return []
     there = {answer.get("call_id") for answer in _answers(request)}
-    return [answer for answer in _owed[request.history] if answer.get("call_id") not in there]
+    return [answer for answer in owed if answer.get("call_id") not in there]
+
+
+def _told_to_others(run: Run, history: str) -> bool:
+    """Put what is owed where other processes see it; False where there is no such place."""
+    if not run.store.shared:
+        return False
+    try:
+        answers = json.loads(json.dumps(_owed[history]))
+    except (TypeError, ValueError):  # a result that is no JSON: this process can still send it
+        return False
+    return run.store.quietly(lambda records: records.put(OWED, history, {"answers": answers})) is not None
 
 
 def _answers(request: Request) -> list[Any]:

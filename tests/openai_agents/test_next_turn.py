@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 import mas_guard
 from mas_guard._engine import Engine
 from mas_guard.testing import ModelServer, Request
+from mas_guard_openai_agents import _owed
 from tests.openai_agents.apps import OWNER_ANSWER, QUESTION, model
 from tests.openai_agents.more_apps import CONCLUSIONS, HERE, NEXT, SECONDS, Move, Play, Stage, Where, pair
 
@@ -71,6 +72,7 @@ class Talk:
         self.before = stage.server.count
         self.session = SQLiteSession("7", path) if kept == "session" else None
         self.hooks = LastReply()
+        self.between = lambda: None
         self.guard = mas_guard.Guard(engine=Engine(mas_guard.load_policy(), now=play.clock))
         self.guard.register(play)
         stage.script = play.script
@@ -91,6 +93,7 @@ class Talk:
         except Exception as error:
             self.stop = error
         self.play.over = True
+        self.between()
         self.stopped_at = self.stage.server.count
         message: Any = NEXT
         if self.kept == "list":
@@ -305,6 +308,22 @@ def test_tools_that_are_cut_at_the_deadline_are_answered_and_finished_ones_keep_
     results = [item["output"] for item in history if item.get("type") == "function_call_output"]
     assert ["nothing found" in result for result in results] == [True, True, True, False]
     assert "before it had a result" in results[3]
+
+
+@pytest.mark.parametrize("kept", HELD)
+def test_with_a_shared_store_another_process_sends_the_answers_that_are_owed(
+    stage: Stage, kept: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAS_GUARD_STORE", f"sqlite:///{tmp_path}/ledger.db")
+    talk = Talk(stage, Play(Where("tool_calls", 2), MOVES), way="run", kept=kept, on_limit="abort")
+    talk.between = _owed._owed.clear  # as another process, which has seen nothing of the first turn
+    try:
+        stage.play(talk.both())
+        check(talk, stage.play(talk.history()))
+    finally:
+        talk.close()
+    assert any("go out with the next request to it" in note for note in talk.outcomes[0].notes)
+    assert not any("this process" in note for note in talk.outcomes[0].notes)
 
 
 @pytest.mark.parametrize("way", ["run", "run_streamed"])
