@@ -12,7 +12,7 @@ from typing import cast
 
 from mas_guard.ledger._account import Hold, MemoryAccount
 from mas_guard.ledger._outlook import needed
-from mas_guard.ledger.base import REMEMBERED_IDS, Ask, Breach, Grant, Settlement
+from mas_guard.ledger.base import REMEMBERED_IDS, Ask, Breach, CrashedHold, Grant, Settlement
 from mas_guard.types import UNITS, ZERO, Amounts
 
 AS_HELD = Settlement()
@@ -150,6 +150,14 @@ class Books:
                 self._end(hold, hold, _difference(ZERO, hold.held()), ZERO)
             touched.extend(hold.accounts)
         return touched
+
+    def crashed(self) -> list[CrashedHold]:
+        """The holds that were charged and may be corrected. Looks through everything remembered."""
+        return [
+            CrashedHold(hold.hold_id, tuple(level.scope for level in hold.accounts if not level.closed), hold.amounts)
+            for hold in list(self.holds.values())
+            if isinstance(hold, Hold) and hold.spent and hold.sent
+        ]
 
     def remember(self, hold: Hold, ended: Known) -> None:
         """Keep an ended hold's id as long as its first account lives, within that account's bound."""

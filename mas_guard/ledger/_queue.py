@@ -7,11 +7,14 @@ before those who arrived after it: so the one who arrived first of all is first 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterable
 from heapq import heapify, heappop, heappush
 
 from mas_guard.ledger._account import Hold, MemoryAccount
 from mas_guard.ledger.base import Ask, Ticket
+
+_log = logging.getLogger("mas_guard.ledger")
 
 
 class Waiter(Ticket):
@@ -107,6 +110,15 @@ class Queue:
         """Those who may be the next to be served: the first of each line, and the nested ones."""
         firsts = {waiter: None for line in self.lines if (waiter := line.first())}
         return sorted(firsts | self.nested, key=_arrival)
+
+
+def wake_all(answered: Iterable[Waiter]) -> None:
+    """Wake those who were answered; with nothing locked."""
+    for waiter in answered:
+        try:
+            waiter.wake()
+        except Exception:
+            _log.exception("waking %r failed; if it got a hold, that ends with its lease", waiter.ask.hold_id)
 
 
 def _arrival(waiter: Waiter) -> int:

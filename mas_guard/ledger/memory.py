@@ -11,12 +11,11 @@ middle of another method on the same thread; a plain lock would hang there. It i
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import count
 from typing import cast
@@ -24,7 +23,7 @@ from typing import cast
 from mas_guard.ledger._account import Hold, MemoryAccount
 from mas_guard.ledger._books import AS_HELD, REMEMBERED_AT_MOST, UNKNOWN
 from mas_guard.ledger._outlook import accounts_of
-from mas_guard.ledger._queue import Queue, Waiter
+from mas_guard.ledger._queue import Queue, Waiter, wake_all
 from mas_guard.ledger._waiting import Waiting
 from mas_guard.ledger.base import (
     REMEMBERED_IDS,
@@ -40,8 +39,6 @@ from mas_guard.ledger.base import (
     Ticket,
 )
 from mas_guard.types import ZERO, Amounts, Limits
-
-_log = logging.getLogger("mas_guard.ledger")
 
 
 class MemoryLedger(Waiting, Ledger):
@@ -81,7 +78,7 @@ class MemoryLedger(Waiting, Ledger):
                 return account
             account.set_limits(limits)
             answered = self.serve((account,))
-        _wake(answered)
+        wake_all(answered)
         return account
 
     def origin(self, account: Account) -> str:
@@ -100,7 +97,7 @@ class MemoryLedger(Waiting, Ledger):
                 if level.queue is not None and not level.queue.everyone:
                     level.queue = None
                 answered = self.serve((level,))
-        _wake(answered)
+        wake_all(answered)
 
     def set_limits(self, account: Account, limits: Limits) -> None:
         """See `Ledger.set_limits`."""
@@ -108,7 +105,7 @@ class MemoryLedger(Waiting, Ledger):
             level = _open_account(account)
             level.set_limits(limits)
             answered = self.serve((level,))
-        _wake(answered)
+        wake_all(answered)
 
     def charge(self, accounts: tuple[Account, ...], amounts: Amounts, charge_id: str) -> None:
         """See `Ledger.charge`."""
@@ -119,7 +116,7 @@ class MemoryLedger(Waiting, Ledger):
             for level in levels:
                 level.book(amounts, amounts)
             answered = self.serve(levels)
-        _wake(answered)
+        wake_all(answered)
 
     def reserve(self, ask: Ask) -> Grant | Refusal:
         """See `Ledger.reserve`."""
@@ -210,7 +207,7 @@ class MemoryLedger(Waiting, Ledger):
             if self.answer(ticket):
                 answered.append(ticket)
                 answered.extend(self.serve(()))
-        _wake(answered)
+        wake_all(answered)
         return ticket
 
     def cancel(self, ticket: Ticket) -> None:
@@ -224,7 +221,7 @@ class MemoryLedger(Waiting, Ledger):
                 self.give_back(hold.hold_id)
                 waiter.result = None
             answered = self.serve(waiter.accounts)
-        _wake(answered)
+        wake_all(answered)
 
     def dispatch(self, hold_id: str, lease: float) -> bool:
         """See `Ledger.dispatch`."""
@@ -263,7 +260,7 @@ class MemoryLedger(Waiting, Ledger):
             let_go = self._let_go
             let_go()
             if answered:
-                _wake(answered)
+                wake_all(answered)
 
     def settle(self, hold_id: str, actual: Amounts) -> Settlement:
         """See `Ledger.settle`."""
@@ -322,13 +319,13 @@ class MemoryLedger(Waiting, Ledger):
             let_go = self._let_go
             let_go()
             if answered:
-                _wake(answered)
+                wake_all(answered)
 
     def release(self, hold_id: str) -> None:
         """See `Ledger.release`."""
         with self._lock:
             answered = self.serve(self.give_back(hold_id))
-        _wake(answered)
+        wake_all(answered)
 
     def read(self, account: Account) -> Balance:
         """See `Ledger.read`."""
@@ -336,7 +333,7 @@ class MemoryLedger(Waiting, Ledger):
             level = _open_account(account)
             answered = self.serve(self.end_leases())
             balance = level.balance()
-        _wake(answered)
+        wake_all(answered)
         return balance
 
     def spent(self, account: Account) -> tuple[Limits, Amounts]:
@@ -355,20 +352,14 @@ class MemoryLedger(Waiting, Ledger):
         """See `Ledger.crashed_holds`."""
         self.sweep()
         with self._lock:
-            crashed = [hold for hold in self.holds.values() if isinstance(hold, Hold) and hold.spent and hold.sent]
-            return [
-                CrashedHold(
-                    hold.hold_id, tuple(level.scope for level in hold.accounts if not level.closed), hold.amounts
-                )
-                for hold in crashed
-            ]
+            return self.crashed()
 
     def sweep(self) -> float | None:
         """See `Ledger.sweep`."""
         with self._lock:
             answered = self.serve(self.end_leases())
             seconds = self.soonest - self.latest
-        _wake(answered)
+        wake_all(answered)
         return None if seconds == math.inf else seconds
 
     def close(self, account: Account) -> None:
@@ -385,14 +376,14 @@ class MemoryLedger(Waiting, Ledger):
             answered = self.turn_away(level)
             level.queue = Queue()
             answered.extend(self.serve(touched))
-        _wake(answered)
+        wake_all(answered)
 
     def _decide(self, ask: Ask, fitting: bool) -> Grant | Refusal:
         with self._lock:
             accounts_of(ask)
             answered = self.serve(self.end_leases())
             result = self.decide(ask, fitting)
-        _wake(answered)
+        wake_all(answered)
         return result
 
 
@@ -401,11 +392,3 @@ def _open_account(account: Account) -> MemoryAccount:
     if level.closed:
         raise ValueError(f"the account {level.scope!r} is closed; open it again to use it")
     return level
-
-
-def _wake(answered: Iterable[Waiter]) -> None:
-    for waiter in answered:
-        try:
-            waiter.wake()
-        except Exception:
-            _log.exception("waking %r failed; if it got a hold, that ends with its lease", waiter.ask.hold_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import stat
 from contextlib import closing
@@ -11,7 +10,7 @@ import pytest
 
 from mas_guard.errors import ConfigError
 from mas_guard.ledger import REMEMBERED_BREACHES, REMEMBERED_IDS
-from mas_guard.ledger.sqlite import SqliteLedger, schema, sqlite_ledger, transactions
+from mas_guard.ledger.sqlite import SqliteLedger, schema, transactions
 from mas_guard.ledger.sqlite import connection as connection_module
 from mas_guard.ledger.sqlite.network_file_system import FileSystem
 from mas_guard.testing.ledger_steps import InQueue, asking, granted, tokens
@@ -120,19 +119,6 @@ def test_a_network_file_system_is_refused_unless_that_is_allowed(path, monkeypat
             SqliteLedger(path).open("run", Limits())
         assert not list(path.parent.iterdir())
     SqliteLedger(path, allow_network_file_system=refuses).open("run", Limits())
-
-
-@pytest.mark.parametrize(
-    ("url", "place"), [("sqlite:///a%20b.db", "a b.db"), ("sqlite:////var/lib/app/ledger.db", "/var/lib/app/ledger.db")]
-)
-def test_a_url_names_the_file(url, place):
-    assert sqlite_ledger(url).path == os.path.abspath(place)
-
-
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite://ledger.db", "redis://localhost"])
-def test_a_url_without_a_file_is_refused(url):
-    with pytest.raises(ConfigError, match="names no file"):
-        sqlite_ledger(url)
 
 
 # Durable where it must be

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from mas_guard.ledger.sqlite.ledger import SqliteLedger, sqlite_ledger
+from mas_guard.ledger.sqlite.ledger import SqliteLedger
 
-__all__ = ["SqliteLedger", "sqlite_ledger"]
+__all__ = ["SqliteLedger"]

@@ -18,9 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar, cast
-from urllib.parse import unquote
 
-from mas_guard.errors import ConfigError
 from mas_guard.ledger.base import Account, Ask, Balance, Breach, CrashedHold, Grant, Ledger, Refusal, Settlement, Ticket
 from mas_guard.ledger.sqlite import forking, inspection, statements
 from mas_guard.ledger.sqlite.accounts import SqliteAccount, lost
@@ -370,23 +368,6 @@ class SqliteLedger(Ledger):
         return (math.inf if ends is None else ends - now), bool(others)
 
 
-def sqlite_ledger(url: str) -> SqliteLedger:
-    """Make the ledger that a URL names: `sqlite:///ledger.db`, or `sqlite:////var/lib/app/ledger.db`.
-
-    Raises:
-        ConfigError: The URL names no file.
-    """
-    scheme, _, rest = url.partition("://")
-    if scheme != "sqlite" or not rest.startswith("/") or not rest.strip("/"):
-        raise ConfigError(
-            f"STORE={url!r} names no file. Use sqlite:///ledger.db for a file beside the app, "
-            "sqlite:////var/lib/app/ledger.db for one with an absolute path.",
-            source="STORE",
-            key="STORE",
-        )
-    return SqliteLedger(unquote(rest[1:]))
-
-
 def _check(ask: Ask) -> None:
     if not ask.accounts:
         raise ValueError(f"the ask {ask.hold_id!r} names no account; give at least the run's")
@@ -402,4 +383,4 @@ def _open_account(account: Account) -> SqliteAccount:
     return level
 
 
-__all__ = ["RECHECK", "RECHECK_ALONE", "RETENTION", "TIMEOUT", "SqliteLedger", "sqlite_ledger"]
+__all__ = ["RECHECK", "RECHECK_ALONE", "RETENTION", "TIMEOUT", "SqliteLedger"]
