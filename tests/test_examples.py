@@ -94,6 +94,18 @@ SHOWN = {
         "ben gets: We will get back to you within a day. (rejected by carla: he owes 40 EUR)\n",
         "calls that the model server saw: 2",
     ],
+    "celery_workers/main.py": [
+        "From 8 of 50 pages: the sea, and who lives by it.\n  partial by budget: 8 of 8 model calls booked\n"
+        "  8 calls sent by four processes, for 50 tasks\n",
+        "'BudgetExceeded': 42",
+        "  BudgetExceeded, aborted by budget: 8 calls sent\n",
+    ],
+    "fastapi_workers/main.py": [
+        "one run, 40 questions: 8 calls sent by 2 workers\n"
+        "  partial by budget, 8 of 8 calls; answers: {200: 8, 429: 32}\n"
+        "acme: 4 of 6 requests were answered, then {'rule': 'budget', 'window': 'tenant-day'}\n"
+        "globex: 6 of 6 requests were answered\n",
+    ],
 }
 
 SHOWN_BY_CREWS = {
@@ -156,7 +168,8 @@ def test_the_example_shows_what_it_is_there_for(name: str) -> None:
 
 
 def test_no_example_is_left_out() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == {*SHOWN, *SHOWN_BY_CREWS}
+    found = [*EXAMPLES.glob("*.py"), *EXAMPLES.glob("*/main.py")]
+    assert {path.relative_to(EXAMPLES).as_posix() for path in found} == {*SHOWN, *SHOWN_BY_CREWS}
 
 
 def test_the_demo_shows_both_sides_and_fits_the_page() -> None:
