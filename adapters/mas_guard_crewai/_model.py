@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from traceback import clear_frames
 from typing import Any
 
-from crewai.llms import retry
 from pydantic import ValidationError
 
 from mas_guard.adapter import (
@@ -40,16 +39,22 @@ def make_call(original: Make) -> Make:
 
     @functools.wraps(original)
     def call(self: Any, messages: Any, *arguments: Any, **keywords: Any) -> Any:
-        run = _run_of(self)
-        if run is None:
+        run = current_run.get()
+        if run is None or current_sent.get() is not None:
+            if run is None:
+                outside_run(f"A call of {type(self).__name__}")
+            # A subclass that calls its parent, a delegate of another class, a second try without a parameter: one call.
             return original(self, messages, *arguments, **keywords)
-        given = _given(arguments, keywords)
+        given = _given(arguments, keywords) if arguments else keywords
         sent = _begin(run, self, messages, given)
 
         def send() -> Any:
-            tokens = _leave(sent)
+            sent.leave()
             try:
-                reply = sent.taken_off(original(self, sent.to_send(), *arguments, **keywords))
+                told = messages if not sent.call.notes else sent.with_notes()
+                reply = original(self, told, *arguments, **keywords)
+                if sent.call.asks_envelope:
+                    reply = sent.taken_off(reply)
                 if sent.last_piece is not None:
                     show_rest(sent)
                 return reply
@@ -57,7 +62,7 @@ def make_call(original: Make) -> Make:
                 clear_frames(stop.__traceback__)  # else the stop would hold the reply's connection open
                 raise
             finally:
-                _back(*tokens)
+                sent.come_back()
 
         activation = current_activation.get()
         if activation is not None:
@@ -65,7 +70,7 @@ def make_call(original: Make) -> Make:
         try:
             reply = guard_call(run, sent.call, send, sent.outcome)
             retries = 0
-            while retries < _retries_of_an_empty_reply(sent, reply):
+            while not reply and retries < _retries_of_an_empty_reply(sent):
                 retries += 1
                 sent = _begin(run, self, messages, given)
                 reply = guard_call(run, sent.call, send, sent.outcome)
@@ -92,16 +97,22 @@ def make_acall(original: Make) -> Make:
 
     @functools.wraps(original)
     async def acall(self: Any, messages: Any, *arguments: Any, **keywords: Any) -> Any:
-        run = _run_of(self)
-        if run is None:
+        run = current_run.get()
+        if run is None or current_sent.get() is not None:
+            if run is None:
+                outside_run(f"A call of {type(self).__name__}")
+            # A subclass that calls its parent, a delegate of another class, a second try without a parameter: one call.
             return await original(self, messages, *arguments, **keywords)
-        given = _given(arguments, keywords)
+        given = _given(arguments, keywords) if arguments else keywords
         sent = _begin(run, self, messages, given)
 
         async def send() -> Any:
-            tokens = _leave(sent)
+            sent.leave()
             try:
-                reply = sent.taken_off(await original(self, sent.to_send(), *arguments, **keywords))
+                told = messages if not sent.call.notes else sent.with_notes()
+                reply = await original(self, told, *arguments, **keywords)
+                if sent.call.asks_envelope:
+                    reply = sent.taken_off(reply)
                 if sent.last_piece is not None:
                     show_rest(sent)
                 return reply
@@ -109,7 +120,7 @@ def make_acall(original: Make) -> Make:
                 clear_frames(stop.__traceback__)  # else the stop would hold the reply's connection open
                 raise
             finally:
-                _back(*tokens)
+                sent.come_back()
 
         activation = current_activation.get()
         if activation is not None:
@@ -117,7 +128,7 @@ def make_acall(original: Make) -> Make:
         try:
             reply = await guard_call_async(run, sent.call, send, sent.outcome)
             retries = 0
-            while retries < _retries_of_an_empty_reply(sent, reply):
+            while not reply and retries < _retries_of_an_empty_reply(sent):
                 retries += 1
                 sent = _begin(run, self, messages, given)
                 reply = await guard_call_async(run, sent.call, send, sent.outcome)
@@ -139,16 +150,10 @@ def make_acall(original: Make) -> Make:
     return acall
 
 
-def _retries_of_an_empty_reply(sent: Sent, reply: Any) -> int:
+def _retries_of_an_empty_reply(sent: Sent) -> int:
     """How often an agent's call that came back empty is sent again. CrewAI would run the whole task again."""
     retries = sent.run.policy.retries
-    if (
-        reply
-        or sent.call.heard_refusal
-        or not sent.is_answer
-        or sent.call.concluding
-        or sent.run.policy.mode != "enforce"
-    ):
+    if sent.call.heard_refusal or not sent.is_answer or sent.call.concluding or sent.run.policy.mode != "enforce":
         return 0
     return 0 if retries.per_task is None else retries.per_call or 0
 
@@ -164,43 +169,22 @@ def _was_tried_again(llm: Any, activation: Activation, error: Exception) -> bool
     return activation.used_tool or any(kind.__module__.startswith("crewai.") for kind in kinds)
 
 
-def _run_of(llm: Any) -> Run | None:
-    """The run that this call is part of; none for one inside of a call that is out already."""
-    run = current_run.get()
-    if run is None:
-        outside_run(f"A call of {type(llm).__name__}")
-        return None
-    # A subclass that calls its parent, a delegate of another class, a second try without a parameter: the same call.
-    return None if current_sent.get() is not None else run
-
-
 def _given(arguments: tuple[Any, ...], keywords: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {**dict(zip(NAMES, arguments, strict=False)), **keywords} if arguments else keywords
+    return {**dict(zip(NAMES, arguments, strict=False)), **keywords}
 
 
 def _begin(run: Run, llm: Any, messages: Any, given: Mapping[str, Any]) -> Sent:
-    step, activation = current_step.get(), current_activation.get()
-    is_answer = activation is not None and given.get("from_agent") is not None
-    take_control(run, is_answer=is_answer)
+    step = current_step.get()
+    is_answer = current_activation.get() is not None and given.get("from_agent") is not None
+    if run.stop is not None:
+        take_control(run, is_answer=is_answer)
     call = _translate.model_call(llm, messages, given, step.agent if step is not None else "")
-    streams = type(llm).__module__ == "crewai.llm" and bool(getattr(llm, "stream", False))
-    # LiteLLM's pieces go past the seam where the envelope is held back; a typed reply has no last line to spare.
-    call.takes_envelope = is_answer and not streams and given.get("response_model") is None
+    if is_answer and given.get("response_model") is None:  # a typed reply has no last line to spare
+        # LiteLLM's pieces go past the seam where the envelope is held back.
+        call.takes_envelope = type(llm).__module__ != "crewai.llm" or not getattr(llm, "stream", False)
     if run.policy.mode == "enforce":
         call.retries = run.policy.retries.per_call
     return Sent(run, call, messages, is_answer=is_answer)
-
-
-def _leave(sent: Sent) -> tuple[Any, Any]:
-    """The call is out: what is heard on the way is its own, and only the provider's client tries again."""
-    one_layer = sent.run.policy.mode == "enforce" and sent.run.policy.retries.per_call is not None
-    return current_sent.set(sent), retry._active_llm_rate_limit_retry.set(True) if one_layer else None
-
-
-def _back(sent: Any, retrying: Any) -> None:
-    if retrying is not None:
-        retry._active_llm_rate_limit_retry.reset(retrying)
-    current_sent.reset(sent)
 
 
 def _asked_again(run: Run, llm: Any, sent: Sent) -> tuple[list[Any], ModelCall]:
@@ -223,11 +207,11 @@ def _repair(run: Run, llm: Any, sent: Sent, original: Make) -> None:
         beside = Sent(run, call, again, is_answer=False)
 
         def send() -> Any:
-            tokens = _leave(beside)
+            beside.leave()
             try:
                 return original(llm, again)
             finally:
-                _back(*tokens)
+                beside.come_back()
 
         reply = guard_call(run, call, send, beside.outcome)
         if not isinstance(reply, Answer):
@@ -244,11 +228,11 @@ async def _repair_async(run: Run, llm: Any, sent: Sent, original: Make) -> None:
         beside = Sent(run, call, again, is_answer=False)
 
         async def send() -> Any:
-            tokens = _leave(beside)
+            beside.leave()
             try:
                 return await original(llm, again)
             finally:
-                _back(*tokens)
+                beside.come_back()
 
         reply = await guard_call_async(run, call, send, beside.outcome)
         if not isinstance(reply, Answer):

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from typing import Any
+
+from crewai.llms import retry
 
 from mas_guard.adapter import (
     CallOutcome,
@@ -22,7 +24,6 @@ from mas_guard.adapter import (
     check_time,
     current_step,
     read_trailer,
-    sum_usage,
 )
 from mas_guard_crewai import _translate
 
@@ -40,28 +41,41 @@ class Sent:
         is_answer: True where the reply may be an agent's own answer, and no analysis beside it.
     """
 
+    # On the class, not set anew for every call: most calls come to none of them.
+    finish_reason = ""
+    held: Held | None = None
+    first_line: FirstLine[str] | None = None
+    last_piece: tuple[Any, tuple[Any, ...], dict[str, Any]] | None = None
+    _retrying: Token[bool] | None = None
+    _sending: Token[Sent | None]
+
     def __init__(self, run: Run, call: ModelCall, messages: Any, *, is_answer: bool) -> None:
         self.run = run
         self.call = call
         self.messages = messages
         self.is_answer = is_answer
         self.usages: list[Usage] = []
-        self.finish_reason = ""
-        self.held: Held | None = None
-        self.first_line: FirstLine[str] | None = None
-        self.last_piece: tuple[Any, tuple[Any, ...], dict[str, Any]] | None = None
 
-    def to_send(self) -> Any:
+    def leave(self) -> None:
+        """It is out: what is heard on the way is its own, and only the provider's client tries again."""
+        self._sending = current_sent.set(self)
+        policy = self.run.policy
+        if policy.mode == "enforce" and policy.retries.per_call is not None:
+            self._retrying = retry._active_llm_rate_limit_retry.set(True)
+
+    def come_back(self) -> None:
+        """It is over."""
+        if self._retrying is not None:
+            retry._active_llm_rate_limit_retry.reset(self._retrying)
+        current_sent.reset(self._sending)
+
+    def with_notes(self) -> list[Any]:
         """The messages with the notes that the model alone is told."""
-        if not self.call.notes:
-            return self.messages
         notes = [{"role": "user", "content": note} for note in self.call.notes]
         return [*_translate.as_messages(self.messages), *notes]
 
     def taken_off(self, reply: Any) -> Any:
         """*reply* without the envelope that was asked for, which is kept in the call."""
-        if not self.call.asks_envelope:
-            return reply
         if not isinstance(reply, str):
             self.call.asks_envelope = False  # it asks for tools: no final answer yet
             return reply
@@ -86,7 +100,7 @@ class Sent:
 
     def outcome(self, reply: Any) -> CallOutcome:
         """How it ended."""
-        return _translate.outcome_of(reply, sum_usage(self.usages), self.finish_reason, is_answer=self.is_answer)
+        return _translate.outcome_of(reply, self.usages, self.finish_reason, self.is_answer)
 
 
 def make_track(original: Make) -> Make:

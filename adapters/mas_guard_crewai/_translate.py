@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import weakref
 from collections.abc import Mapping, Sequence
@@ -9,8 +10,9 @@ from typing import Any
 
 from crewai.agents.constants import ACTION_INPUT_REGEX, FINAL_ANSWER_ACTION
 
-from mas_guard.adapter import CallOutcome, ModelCall, Usage, exact_counter, input_bound
+from mas_guard.adapter import CallOutcome, ModelCall, Usage, exact_counter, input_bound, sum_usage
 from mas_guard.prices import PER_MEDIA, PER_MESSAGE
+from mas_guard.types import UNKNOWN_USAGE
 
 CUT = ("length", "max_tokens", "max_output_tokens", "finishreason.max_tokens")
 REFUSED = ("content_filter", "refusal", "safety", "guardrail_intervened", "finishreason.safety", "content_filtered")
@@ -20,7 +22,8 @@ KNOWN_USAGE = (
 )  # fmt: skip
 
 
-_caps_known: weakref.WeakKeyDictionary[type, tuple[str, ...]] = weakref.WeakKeyDictionary()
+# By the class's id, and an entry goes with its class: a weak dictionary costs more to ask than the caps themselves.
+_caps_known: dict[int, tuple[str, ...]] = {}
 
 
 def as_messages(messages: Any) -> list[Any]:
@@ -30,56 +33,60 @@ def as_messages(messages: Any) -> list[Any]:
 
 def model_call(llm: Any, messages: Any, given: Mapping[str, Any], agent: str) -> ModelCall:
     """Translate one call of *llm*."""
-    listed = as_messages(messages)
-    name = model_name(llm)
+    listed = messages if type(messages) is list else as_messages(messages)
     tools, shape = given.get("tools"), given.get("response_model")
-    extra = json.dumps([tools, _schema(shape)], default=str) if tools or shape is not None else ""
-    bound = input_bound(extra) if extra else 0
-    media, text = 0, ""
+    extra, bound = "", 0
+    if tools or shape is not None:
+        extra = json.dumps([tools, _schema(shape)], default=str)
+        bound = input_bound(extra)
+    media = 0
+    text: Any = ""
     for message in listed:
-        text, parts = _message_text(message)
-        bound += input_bound(text) + PER_MESSAGE
-        media += parts
-    bound += media * PER_MEDIA
-
-    def count_exactly() -> int | None:
-        count = exact_counter(name)
-        if count is None or media:
-            return None
-        return count(extra) + sum(count(_message_text(message)[0]) + PER_MESSAGE for message in listed)
-
+        # Nearly all are a role and a text: read here, since a long conversation passes this loop with every call.
+        if type(message) is not dict or len(message) != 2 or type(text := message.get("content")) is not str:
+            text, parts = _message_text(message)
+            media += parts
+        bound += len(text) if text.isascii() else input_bound(text)
+    bound += len(listed) * PER_MESSAGE
     return ModelCall(
-        name,
+        name := model_name(llm),
         agent,
-        input_bound=bound,
+        input_bound=bound + media * PER_MEDIA,
         max_output=own_cap(llm),
         last_message=text,
-        count_exactly=count_exactly,
-        unseen_input=bool(media),
+        count_exactly=None if media else functools.partial(_count_exactly, name, listed, extra),
+        unseen_input=media > 0,
     )
+
+
+def _count_exactly(name: str, messages: list[Any], extra: str) -> int | None:
+    count = exact_counter(name)
+    if count is None:
+        return None
+    return count(extra) + sum(count(_message_text(message)[0]) + PER_MESSAGE for message in messages)
 
 
 def model_name(llm: Any) -> str:
     """The model's name as the app gives it, without a provider before it."""
     name = str(getattr(llm, "model", "") or type(llm).__name__)
-    return name.rsplit("/", 1)[-1]
+    return name.rsplit("/", 1)[-1] if "/" in name else name
 
 
 def own_cap(llm: Any) -> int | None:
     """The app's own cap on the output, in tokens."""
-    for key in _caps_of(type(llm)):
+    known = _caps_known.get(id(type(llm)))
+    for key in _caps_of(type(llm)) if known is None else known:
         value = getattr(llm, key, None)
-        if isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
+        if value is not None and isinstance(value, int | float) and not isinstance(value, bool) and value > 0:
             return int(value)
     return None
 
 
 def _caps_of(kind: type) -> tuple[str, ...]:
     """Those of `CAPS` that models of this class have: asking a pydantic model for one it lacks takes microseconds."""
-    known = _caps_known.get(kind)
-    if known is None:
-        fields = getattr(kind, "model_fields", {})
-        known = _caps_known[kind] = tuple(key for key in CAPS if key in fields or hasattr(kind, key))
+    fields = getattr(kind, "model_fields", {})
+    known = _caps_known[id(kind)] = tuple(key for key in CAPS if key in fields or hasattr(kind, key))
+    weakref.finalize(kind, _caps_known.pop, id(kind), None).atexit = False
     return known
 
 
@@ -95,14 +102,23 @@ def text_of(content: Any) -> str:
     return "" if content is None else str(content)
 
 
-def outcome_of(reply: Any, usage: Usage, finish_reason: str, *, is_answer: bool) -> CallOutcome:
-    """How a call ended, from what it returned and what its provider's class said of it."""
-    reason = finish_reason.lower()
-    cut, refused = reason in CUT, reason in REFUSED
-    if isinstance(reply, list):
-        return CallOutcome("", tuple(map(_tool_name, reply)), usage, cut=cut, refused=refused)
-    text = final_answer(reply_text(reply))
-    return CallOutcome(text, (), usage, cut=cut, refused=refused, answered=is_answer and not calls_tool(text))
+def outcome_of(reply: Any, usages: list[Usage], finish_reason: str, is_answer: bool) -> CallOutcome:
+    """How a call ended, from what it returned and what its provider's class said of it, request by request."""
+    usage = UNKNOWN_USAGE if not usages else usages[0] if len(usages) == 1 else sum_usage(usages)
+    tools: tuple[str, ...] = ()
+    cut = refused = answered = False
+    if type(reply) is str and FINAL_ANSWER_ACTION not in reply:
+        text = reply
+    elif isinstance(reply, list):
+        text, tools, is_answer = "", tuple(map(_tool_name, reply)), False
+    else:
+        text = final_answer(reply_text(reply))
+    if finish_reason:
+        reason = finish_reason.lower()
+        cut, refused = reason in CUT, reason in REFUSED
+    if is_answer:
+        answered = not calls_tool(text)
+    return CallOutcome(text, tools, usage, None, cut, False, answered, refused)
 
 
 def final_answer(text: str) -> str:
@@ -146,8 +162,6 @@ def _as_dict(data: Any) -> dict[str, Any]:
 
 
 def _message_text(message: Any) -> tuple[str, int]:
-    if type(message) is dict and len(message) == 2 and type(text := message.get("content")) is str:
-        return text, 0  # as nearly all are
     if not isinstance(message, Mapping):
         return str(message), 0
     content, media = message.get("content"), 0
