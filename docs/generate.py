@@ -58,12 +58,6 @@ HOW_VALUES_ARE_WRITTEN = {
     "value": "as JSON; in a file or in code as it stands there",
 }
 
-WITHOUT_EFFECT = {
-    "STORE_TIMEOUT": "No effect with `memory://`, the only built-in store of this version.",
-    "RETENTION": "In this version only answered reviews are dropped after it.",
-    "ON_STORE_ERROR": "No effect with `memory://`, the only built-in store of this version.",
-}
-
 GROUPS = (
     ("Budget of a run", ("BUDGET__", "BUDGET_WAIT")),
     ("Budget of an agent's invocation", ("AGENT_BUDGET__",)),
@@ -83,6 +77,8 @@ GROUPS = (
             "AGENTS__*__DONE_WHEN",
         ),
     ),
+    ("Windows", ("WINDOWS__",)),
+    ("Effects that happen once", ("ONCE_", "TOOLS__*__ONCE")),
     ("One agent, group, tool, model or rule", ("AGENTS__", "BUDGETS__", "TOOLS__", "MODELS__", "RULES__")),
     ("Prices and outputs that are not known", ("UNKNOWN_PRICE", "UNKNOWN_MAX_OUTPUT")),
     ("Envelopes, handoffs, confidence", ("ENVELOPES", "HANDOFF", "CONFIDENCE", "UNKNOWN_CONFIDENCE")),
@@ -95,7 +91,8 @@ GROUPS = (
 )
 
 BUDGET = """
-The most that a run, one invocation of an agent, or a group may take, in tokens, model calls, tool calls and USD.
+The most that a run, one invocation of an agent, a group, or the runs of a tenant's day may take, in tokens, model calls,
+tool calls and USD.
 
 A call is sent only once an upper bound of what it can cost is held on every level that it belongs to: its input, and
 an output cap that is really sent where it binds. It is settled at what the provider says it used; what turns out too
@@ -141,7 +138,15 @@ RULES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
         "budget",
         BUDGET,
         "ends the run with {BudgetExceeded}",
-        ("BUDGET__", "AGENT_BUDGET__", "BUDGET_WAIT", "OWNER_RESERVE", "UNKNOWN_PRICE", "UNKNOWN_MAX_OUTPUT"),
+        (
+            "BUDGET__",
+            "AGENT_BUDGET__",
+            "WINDOWS__",
+            "BUDGET_WAIT",
+            "OWNER_RESERVE",
+            "UNKNOWN_PRICE",
+            "UNKNOWN_MAX_OUTPUT",
+        ),
     ),
     (
         "convergence",
@@ -217,6 +222,9 @@ EVENTS = {
     "review": "A person has been asked: the review's id, its fingerprint, and until when it can be answered.",
     "conclusion": "Control went back to the owner for its concluding turn.",
     "agent_budget": "One invocation of an agent reached its own budget and ended; the run goes on.",
+    "window": "A window reached 50, 80 or 100 % of a limit (`figures.percent`), or a call did not fit what was left of it. Once "
+    "per period, threshold and process.",
+    "once": "A tool whose effect happens at most once: the effect's id, what is known of it (`state`), and what was done.",
     "budget_wait": "A call waited more than a second for units held by others.",
     "breach": "A reply used more than was held for it; the truth was booked.",
     "top_up": "A run's limits were raised and its stop was lifted.",
@@ -256,9 +264,6 @@ def _setting(setting: Setting, row: dict[str, str]) -> Iterator[str]:
     yield f"### {row['key']}"
     yield ""
     yield setting.meaning
-    for prefix, why in WITHOUT_EFFECT.items():
-        if setting.key.startswith(prefix):
-            yield f"**{why}**"
     yield ""
     yield "| | |"
     yield "|---|---|"
