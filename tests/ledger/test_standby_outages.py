@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from mas_guard.errors import StoreUnavailable
 from mas_guard.ledger import Ask, Grant
-from mas_guard.testing.ledger_steps import InQueue, asking, granted
+from mas_guard.testing.ledger_steps import InQueue
 from mas_guard.types import ZERO, Amounts, Limits
 from tests.ledger.lossy_store import AFTER, BEFORE, WELL, Scene
 

@@ -187,10 +187,7 @@ class Waiting(Passage):
                     if place.early:
                         self._answered(place)
                     return
-                if self.lost:
-                    self.journal.left(found)
-                    return
-            self.inner.cancel(found)  # it has left meanwhile
+            self.either(lambda: self.inner.cancel(found), lambda: self.journal.left(found))  # it has left meanwhile
             return
 
     def _queue_failed(self, place: Place, error: Exception, epoch: int) -> None:

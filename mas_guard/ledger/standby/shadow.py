@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable
 from typing import cast
 
 from mas_guard.ledger._account import Hold, MemoryAccount
-from mas_guard.ledger._queue import Queue, Waiter
+from mas_guard.ledger._queue import Queue, Waiter, wake_all
 from mas_guard.ledger.base import Account, Ask, Grant, Ticket
-from mas_guard.ledger.memory import MemoryLedger, _wake
+from mas_guard.ledger.memory import MemoryLedger
 from mas_guard.types import ZERO, Amounts, Limits
 
 Levels = tuple["StandbyAccount", ...]
@@ -102,7 +102,7 @@ class Shadow(MemoryLedger):
             if hold.stuck:
                 account.add_stuck(hold.returnable(), -1)
         del self.holds[hold_id]
-        _wake(self.serve(hold.accounts))
+        wake_all(self.serve(hold.accounts))
 
     def confirm(self, ask: Ask, grant: Grant) -> None:
         """Note what the store has granted."""
@@ -138,7 +138,7 @@ class Shadow(MemoryLedger):
         hold = self.live_hold(hold_id)
         if hold is not None:
             hold.ends = self.soonest = self.now()
-            _wake(self.serve(self.end_leases()))
+            wake_all(self.serve(self.end_leases()))
 
     def move_out(self, tickets: Iterable[Ticket]) -> None:
         """Let all who wait leave at once, unanswered: they go on to wait elsewhere."""
