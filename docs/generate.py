@@ -175,6 +175,13 @@ RULES: tuple[tuple[str, str, str, tuple[str, ...]], ...] = (
     ),
     ("hops", "mas_guard.rules.hops", "ends the run with {HopLimitExceeded}", ("MAX_HOPS", "AGENTS__*__IS_AGENT")),
     (
+        "once",
+        "mas_guard.once",
+        "the call is answered with the recorded result, or its model is told that it is unknown whether it happened; the run "
+        "goes on. {StoreUnavailable} where that it is begun cannot be recorded",
+        ("ONCE_", "TOOLS__*__ONCE"),
+    ),
+    (
         "ownership",
         OWNERSHIP,
         "naming an owner that cannot be one is refused with {OwnershipConflict} or {ConfigError}",

@@ -88,6 +88,13 @@ SHOWN = {
         "improved, max_rounds 6: Ships should wait.",
         "approved, done_when: Ships should wait. (Asked once.) 5 model calls.\n  completed\n",
     ],
+    "refund_once.py": [
+        "anna-bare: killed after the bank has paid, then gone on with\n  refund: A1 is paid back\n  refund: A1 is paid back\n"
+        "  times that the bank has paid: 3\n",
+        "it is unknown whether it happened; do not repeat it",
+        "note: it is unknown whether refund happened",
+        "ben: nothing goes wrong\n  refund: B2 is paid back\n  refund: B2 is paid back\n  times that the bank has paid: 1\n",
+    ],
     "person_decides.py": [
         "anna waits: escalated, decided: None\n$ mas-guard reviews approve rv_",
         "anna gets: You owe 80 EUR for March.\n",
