@@ -60,6 +60,12 @@ class OpenWindow:
         """The thresholds that *settled* has reached and nobody was told of, each with the unit that is nearest its limit."""
         if self._told == len(THRESHOLDS):
             return []
+        percent = THRESHOLDS[self._told]
+        for limit, used in zip(limits, settled, strict=True):
+            if limit is not None and 100 * used >= percent * limit:
+                break
+        else:  # the usual case: nothing new was reached
+            return []
         shares = [
             (100 * used // limit if limit else 100, unit)
             for unit, limit, used in zip(UNITS, limits, settled, strict=True)
