@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import os
 import threading
 import weakref
 from collections import deque
@@ -145,6 +146,10 @@ class OpenWindows:
                 with self._lock:
                     self._close_those_over(ledger, at)
 
+    def unlock(self) -> None:
+        """In a child process: no thread of the parent lets go of the lock here."""
+        self._lock = threading.Lock()
+
     def _is_due(self, over_since: float) -> bool:
         return self._now() - over_since >= KEPT_OPEN
 
@@ -197,3 +202,13 @@ def open_windows(ledger: Ledger, now: Callable[[], float]) -> OpenWindows:
             if found is None:
                 found = _opened[ledger] = OpenWindows(ledger, now)
     return found
+
+
+def _after_fork() -> None:
+    global _opened_lock
+    _opened_lock = threading.Lock()  # another thread of the parent may have held it
+    for found in list(_opened.values()):
+        found.unlock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -64,6 +66,22 @@ def test_a_process_whose_day_is_over_takes_nothing_from_one_whose_day_goes_on(ne
         calls_of(ahead, most=1)
     ahead.now.advance(KEPT_OPEN)
     assert calls_of(behind) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="only where processes fork")
+def test_a_forked_child_opens_windows_though_another_thread_was_opening_one(
+    new_ledger: Callable[[], Ledger],
+) -> None:
+    desk = Desk(new_ledger())
+    assert calls_of(desk, most=3) == 3
+    with desk.windows._lock:  # as that thread has it
+        child = os.fork()
+        if child == 0:
+            signal.alarm(30)
+            os._exit(calls_of(desk) * 10 + calls_of(desk, "bolt"))
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 5 * 10 + 8
+    assert calls_of(desk) == 0
 
 
 class LostLedger(MemoryLedger):
