@@ -44,6 +44,15 @@ async def test_the_life_of_a_hold_may_be_awaited(ledger):
     assert granted(await ledger.reserve_async(asking("a", run, tokens(60)))).spent
 
 
+async def test_a_breach_is_told_where_nobody_remembers_the_hold(ledger):
+    run, group = ledger.open("run", Limits()), ledger.open("group", Limits())
+    await ledger.reserve_async(asking("a", (run, group), tokens(60)))
+    ledger.close(run)
+    settlement = await ledger.settle_async("a", tokens(110))
+    assert (settlement.known, settlement.breach) == (True, True)
+    assert ledger.read(group).settled == tokens(110)
+
+
 async def test_a_thousand_tasks_get_what_the_limit_allows_and_not_one_more(ledger):
     run = ledger.open("run", Limits(model_calls=700))
 

@@ -18,7 +18,7 @@ from mas_guard.ledger._outlook import needed
 from mas_guard.ledger.base import Ask, Grant, Ledger, Refusal, Settlement
 from mas_guard.ledger.redis.coalescing import Coalescing, connected
 from mas_guard.ledger.redis.exchange import ELSEWHERE, Exchange
-from mas_guard.ledger.redis.holds import Holds
+from mas_guard.ledger.redis.holds import Holds, unknown
 from mas_guard.ledger.redis.requests import Clock
 from mas_guard.ledger.redis.scripts import Call
 from mas_guard.ledger.redis.servers import Servers
@@ -69,7 +69,7 @@ class Awaited(Holds, Ledger):
             first = hold.accounts[0]
             call = self.requests.settle(first.books, hold_id, first.scope, actual)
             reply = await self._call(first.books, call, False)
-            if isinstance(reply, bytes):
+            if reply is not None and not unknown(reply):
                 self.heard_settled(hold, reply)
                 await self._serve_in_thread(hold.accounts)
                 return self.settlement(hold_id, reply)

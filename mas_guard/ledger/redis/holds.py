@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, cast
 
+from mas_guard.errors import ConfigError
 from mas_guard.ledger._books import AS_HELD
 from mas_guard.ledger._outlook import needed
 from mas_guard.ledger.base import REMEMBERED_IDS, Account, Ask, Breach, Grant, Settlement
@@ -210,7 +211,7 @@ class Holds:
 
     def usable(self, accounts: tuple[Account, ...], hold_id: str = "") -> tuple[RedisAccount, ...]:
         """*accounts* as this store's own; raises `ValueError` without any, on a closed one, on one named
-        twice, and where they lie apart."""
+        twice; `ConfigError` where they lie apart."""
         levels = cast("tuple[RedisAccount, ...]", accounts)
         if not levels:
             raise ValueError(f"the ask {hold_id!r} names no account; give at least the run's")
@@ -223,9 +224,13 @@ class Holds:
             if level.client is not client:
                 self._join_after_fork(level)
             if level.books != books:
-                raise ValueError(
-                    f"the accounts {levels[0].scope!r} and {level.scope!r} may lie on different servers of the cluster; "
-                    "open those that pay for a call together with the same root"
+                # No bug of ours, after which a call would go on: what the settings ask for cannot be kept here.
+                raise ConfigError(
+                    f"On a Redis cluster all that one call pays from lies on one server, and {levels[0].scope!r} and "
+                    f"{level.scope!r} do not. Open groups inside of `with mas_guard.tenant(…)` where windows are per tenant, "
+                    "leave one of the two out, or use a single server with replicas.",
+                    source="STORE",
+                    key="STORE",
                 )
         return levels
 
@@ -279,6 +284,11 @@ class Holds:
                 account.ids.append(hold_id)
             else:
                 self.holds.pop(hold_id, None)
+
+
+def unknown(reply: bytes | list[Any]) -> bool:
+    """True where the server has no trace of a hold that was to be settled."""
+    return isinstance(reply, list) and reply[0] < 0
 
 
 def _client() -> bytes:

@@ -23,6 +23,7 @@ from mas_guard.ledger.redis.account import RedisAccount, RedisHold
 from mas_guard.ledger.redis.asynchronous import Awaited
 from mas_guard.ledger.redis.exchange import Exchange
 from mas_guard.ledger.redis.figures import Figures
+from mas_guard.ledger.redis.holds import unknown
 from mas_guard.ledger.redis.incarnation import BooksLost, judge_gone, judge_origin, origin_of, read_origin
 from mas_guard.ledger.redis.keys import root_of
 from mas_guard.ledger.redis.requests import Clock
@@ -257,10 +258,10 @@ class RedisLedger(Awaited):
         reply: bytes | list[Any] = [-1, 0, []]
         for books in self.books_of(hold_id):
             reply = self.call_and_sweep(books, self.requests.settle(books, hold_id, first, actual))
-            if not _unknown(reply):
+            if not unknown(reply):
                 break
         if hold is not None:
-            if _unknown(reply) and not hold.spent and not hold.accounts[0].closed:
+            if unknown(reply) and not hold.spent and not hold.accounts[0].closed:
                 return self._charge_lost(hold, actual)
             self.heard_settled(hold, reply)
             self.serve(hold.accounts)
@@ -312,10 +313,6 @@ class RedisLedger(Awaited):
         error = judge_gone(account, reply[2], self.retention)
         if isinstance(error, BooksLost):
             raise error
-
-
-def _unknown(reply: bytes | list[Any]) -> bool:
-    return isinstance(reply, list) and reply[0] < 0
 
 
 def _after_fork() -> None:
