@@ -232,6 +232,12 @@ EVENTS = {
     "window": "A window reached 50, 80 or 100 % of a limit (`figures.percent`), or a call did not fit what was left of it. Once "
     "per period, threshold and process.",
     "once": "A tool whose effect happens at most once: the effect's id, what is known of it (`state`), and what was done.",
+    "run_joined": "This process takes part in a run that another one began (`extract`, or as a child of `mas-guard run`).",
+    "run_left": "This process takes part in it no more; what the run has spent by then.",
+    "store": "A call was refused because the store that it needs was lost; nothing is latched.",
+    "store_lost": "The store does not answer: what is shared is refused until it is back.",
+    "store_back": "The store answers again: how long it was away, and how much was refused meanwhile.",
+    "reconciled": "What runs of this process alone had spent meanwhile was told to the store.",
     "budget_wait": "A call waited more than a second for units held by others.",
     "breach": "A reply used more than was held for it; the truth was booked.",
     "top_up": "A run's limits were raised and its stop was lifted.",

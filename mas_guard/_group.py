@@ -11,8 +11,10 @@ from contextvars import ContextVar
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from mas_guard._tenant import tenant_of_run
 from mas_guard.errors import BudgetExceeded
 from mas_guard.types import NANO_USD_PER_USD, Amounts, Limits, Outcome
+from mas_guard.windows import root_of_run
 
 if TYPE_CHECKING:
     from mas_guard._engine import Engine
@@ -37,12 +39,13 @@ class Group:
         self._lock = threading.Lock()
         self.ledger = ledger = engine.store(engine.policy).ledger
         if joins is not None and engine.store(engine.policy).shared:
-            scope, origin = str(joins["scope"]), str(joins["origin"])
-            self.account = ledger.open(scope, limits, keep_limits=True, root=root_in(scope), origin=origin)
+            scope, origin, self.root = str(joins["scope"]), str(joins["origin"]), str(joins["root"])
+            self.account = ledger.open(scope, limits, keep_limits=True, root=self.root, origin=origin)
         else:
-            scope = f"group:{os.urandom(6).hex()}:{name}"
-            self.account = ledger.open_shared(scope, limits, root=root_in(scope))
-        self.root = root_in(scope)
+            identity = os.urandom(6).hex()
+            # In a cluster it lies where the windows of its runs do.
+            self.root = root_of_run(engine.policy, tenant_of_run(None, engine.policy.tenant)) or identity
+            self.account = ledger.open_shared(f"group:{identity}:{name}", limits, root=self.root)
         # Its runs keep it while they are remembered, and whoever reads `spent`; then its account goes too.
         weakref.finalize(self, ledger.close, self.account).atexit = False
 
@@ -54,8 +57,10 @@ class Group:
     def injected(self) -> dict[str, Any]:
         """What another process needs to pay from it too."""
         limits = list(self.ledger.read(self.account).limits)
-        scope = self.account.scope
-        return {"name": self.name, "scope": scope, "origin": self.ledger.origin(self.account), "limits": limits}
+        origin = self.ledger.origin(self.account)
+        return {
+            "name": self.name, "scope": self.account.scope, "root": self.root, "origin": origin, "limits": limits,
+        }  # fmt: skip
 
     def add(self, outcome: Outcome) -> None:
         """Take the outcome of a run inside."""
@@ -75,11 +80,6 @@ class Group:
                     limit=limit,
                 )
         return None
-
-
-def root_in(scope: str) -> str:
-    """The part of a group's scope that decides where its books and those of its runs lie in a cluster."""
-    return scope.split(":", 2)[1]
 
 
 @contextmanager

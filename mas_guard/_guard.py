@@ -239,6 +239,7 @@ class Guard:
             thread=thread,
             tenant=tenant_of_run(told, policy.tenant, within, joins),
             joins=joins,
+            root=within.root if within is not None else "",
         )
         if within is not None:
             run.go_within(within)

@@ -64,6 +64,7 @@ class Run:
         thread: str = "",
         tenant: str = "",
         joins: Mapping[str, Any] | None = None,
+        root: str = "",
     ) -> None:
         """*joins* is what another process has injected of this very run, where this one takes part in it."""
         self.engine = engine
@@ -107,6 +108,8 @@ class Run:
         self._owner = owner or policy.owner or ""
         self.owner_named = bool(self._owner)
         self._known_spent = ZERO
+        self._root = root  # of the run that it is within, where it is
+        self.brought = joins is not None  # begun by another process: its limits are the ledger's
         self.record = RunRecord(self, self.store)
         self.account = self._open_account(joins)
         self.accounts: tuple[Account, ...] = (self.account, *(group.account for group in groups))
@@ -125,14 +128,15 @@ class Run:
         scope = f"run:{self.id}" if enforced else f"observed:{self.id}"
         limits = self.policy.budget.limits if enforced else Limits()
         if joins is None or not joins.get("origin") or not self.store.shared:
-            return self.ledger.open(scope, limits, root=self.root)
+            # What was brought without an origin may be made up: it must not raise the limits of a run that is there.
+            return self.ledger.open(scope, limits, keep_limits=self.brought, root=self.root)
         self.record.shared = self.record.joined = True
         return self.ledger.open(scope, limits, keep_limits=True, root=self.root, origin=str(joins["origin"]))
 
     @property
     def root(self) -> str:
         """What decides the server of a cluster that keeps this run's books: all that it pays from have the same."""
-        return root_of_run(self.policy, self.tenant, self.groups)
+        return self._root or root_of_run(self.policy, self.tenant, self.groups)
 
     def open_inner(self, scope: str, limits: Limits) -> Account:
         """Open a budget within this run's, such as an activation's. It is closed when the run is forgotten: a late
