@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 from urllib.parse import quote, unquote
 
+from mas_guard._carried import is_whole
 from mas_guard._clock import ActiveClock
 from mas_guard._group import Group, current_groups
 from mas_guard._run import Run, current_run
@@ -154,7 +155,7 @@ def _read(carrier: Mapping[str, str], header: str) -> dict[str, Any] | None:
         if _ours(part):
             try:
                 state = json.loads(unquote(part.split("=", 1)[1]))
-                return state if isinstance(state, dict) and state.get("v") == 1 else None
-            except (ValueError, IndexError):
+                return state if is_whole(state) else None
+            except (ValueError, IndexError, RecursionError):
                 return None
     return None

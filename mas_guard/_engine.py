@@ -289,7 +289,7 @@ class Engine:
     def apply_top_ups(self, run: Run) -> None:
         """Set *run*'s limits to its policy's plus every top-up; those of a run that began elsewhere are the ledger's."""
         found = self.top_ups(run.id)
-        if run.record.joined:
+        if run.brought:
             run.limits = run.ledger.spent(run.account)[0]
             return
         limits = raised(run.policy.budget.limits, found.amounts)
