@@ -154,8 +154,8 @@ def test_a_hold_that_the_store_has_with_less_is_held_under_another_id(scene, led
 
 def test_a_call_that_used_more_than_it_held_leaves_no_room_for_others_on_return(scene, ledger):
     run = ledger.open("run", Limits(tokens=100))
-    scene.lose()
     granted(ledger.reserve(asking("over", run, tokens(50))))
+    scene.lose()
     granted(ledger.reserve(asking("live", run, tokens(50))))
     assert ledger.settle("over", tokens(80)).breach
     scene.bring_back()
@@ -167,8 +167,8 @@ def test_a_call_that_used_more_than_it_held_leaves_no_room_for_others_on_return(
 
 def test_a_hold_that_nothing_is_left_for_in_the_store_is_charged_when_it_ends(scene, ledger):
     run = ledger.open("run", Limits(tokens=100))
-    scene.lose()
     granted(ledger.reserve(asking("over", run, tokens(50))))
+    scene.lose()
     granted(ledger.reserve(asking("live", run, tokens(50))))
     ledger.settle("over", tokens(200))
     scene.bring_back()
@@ -204,6 +204,7 @@ def test_a_call_sent_without_the_store_is_no_breach_where_its_unsent_lease_ended
     for hold_id in ("ends", "lives"):
         assert ledger.dispatch(hold_id, 900.0)
     scene.clock.now += 100
+    scene.store.books.sweep()
     ledger.settle("ends", tokens(30))
     scene.bring_back()
     balance = scene.balance("run")
@@ -289,6 +290,19 @@ def test_ends_of_holds_that_others_took_are_kept_up_to_a_bound_and_told(scene, l
     scene.bring_back()
     assert (scene.balance("run").settled, scene.balance("run").held) == (tokens(3), tokens(20))
     assert dict(scene.told)["reconciled"]["figures"]["dropped"] == 2
+
+
+def test_a_crashed_call_that_an_operator_has_put_right_is_right_here_as_well(scene, ledger):
+    run = ledger.open("run", Limits(tokens=100))
+    granted(ledger.reserve(asking("a", run, tokens(60))))
+    assert ledger.dispatch("a", 5.0)
+    scene.clock.now += 6
+    scene.another().release("a")
+    scene.store.books.sweep()
+    scene.another().release("a")
+    assert not ledger.settle("a", tokens(50)).known
+    scene.lose()
+    granted(ledger.reserve(asking("b", run, tokens(100))))
 
 
 # What is shared
@@ -390,6 +404,24 @@ def test_an_account_on_which_another_process_spends_is_found_to_be_shared(scene,
     scene.lose()
     with pytest.raises(StoreUnavailable):
         ledger.reserve(asking("a", run, tokens(1)))
+
+
+@pytest.mark.parametrize(("known_here", "true"), [(60, 70), (40, 70), (75, 85)])
+def test_what_a_resumed_run_knows_of_its_past_is_not_booked_twice(scene, ledger, known_here, true):
+    there = scene.another()
+    there.charge((there.open("run", Limits(tokens=100)),), tokens(60), "before")
+    scene.store.fail()
+    run = ledger.open("run", Limits(tokens=100))
+    ledger.charge((run,), tokens(known_here), "restored")
+    refused(ledger.reserve(asking("too much", run, tokens(101 - known_here))))
+    granted(ledger.reserve(asking("a", run, tokens(10))))
+    ledger.settle("a", tokens(7))
+    ledger.charge((run,), tokens(3), "late")
+    scene.bring_back()
+    assert scene.balance("run").settled == tokens(true)
+    scene.lose()
+    with pytest.raises(StoreUnavailable):
+        ledger.read(run)
 
 
 def test_with_closed_everything_is_refused_and_a_run_may_begin_all_the_same():
@@ -504,11 +536,12 @@ def test_a_grant_of_a_wait_is_taken_back_where_it_was_not_sent(scene, ledger):
     run = ledger.open("run", Limits(tokens=100))
     for granted_while_lost in (False, True):
         for left_while_lost in (False, True):
-            granted(ledger.reserve(asking("a", run, tokens(100))))
-            queued = InQueue(ledger, asking("b", run, tokens(100)))
+            case = f"{granted_while_lost} {left_while_lost}"
+            granted(ledger.reserve(asking(f"a {case}", run, tokens(100))))
+            queued = InQueue(ledger, asking(f"b {case}", run, tokens(100)))
             if granted_while_lost:
                 scene.lose()
-            ledger.release("a")
+            ledger.release(f"a {case}")
             granted(queued.granted)
             if left_while_lost and not ledger.lost:
                 scene.lose()
@@ -516,10 +549,8 @@ def test_a_grant_of_a_wait_is_taken_back_where_it_was_not_sent(scene, ledger):
                 scene.bring_back()
             ledger.cancel(queued.ticket)
             assert queued.ticket.result is None
-            ledger.close(run)
             if ledger.lost:
                 scene.bring_back()
-            run = ledger.open("run", Limits(tokens=100))
             assert (scene.balance("run").held, scene.balance("run").settled) == (ZERO, ZERO)
 
 

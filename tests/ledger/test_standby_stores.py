@@ -191,6 +191,37 @@ def test_an_emptied_redis_refuses_a_run_that_it_knew(server):
     assert not ledger.lost
 
 
+def test_who_waits_on_a_run_that_redis_has_lost_is_woken_and_told_so(server):
+    ledger = over_redis(server.url)
+    run = ledger.open("run", Limits(tokens=100))
+    granted(ledger.reserve(asking("a", run, tokens(100))))
+    woken = threading.Event()
+    ticket = ledger.wait(asking("b", run, tokens(10)), woken.set)
+    server.ask("FLUSHALL")
+    until = time.monotonic() + PATIENCE
+    while not woken.is_set() and time.monotonic() < until:
+        ledger.sweep()
+    assert ticket.result is None
+    ledger.cancel(ticket)
+    with pytest.raises(StoreUnavailable, match="books are lost"):
+        ledger.reserve_fitting(ticket.ask)
+
+
+def test_while_redis_is_there_a_standby_costs_no_further_round_trip(server):
+    ledger = over_redis(server.url)
+    for run in ("makes the scripts known", "counts"):
+        for act in (
+            lambda run=run: ledger.open(run, Limits(tokens=100)),
+            lambda run=run: ledger.reserve(asking(run, ledger.shadow.account(run), tokens(10))),
+            lambda run=run: ledger.dispatch(run, 60.0),
+            lambda run=run: ledger.settle(run, tokens(10)),
+            lambda run=run: ledger.close(ledger.shadow.account(run)),
+        ):
+            before = server.commands()
+            act()
+            assert server.commands() == before + 1 or run != "counts"
+
+
 def test_a_redis_that_comes_back_empty_says_that_it_did_not_take_what_was_spent():
     told = {}
     with RedisServer() as server:

@@ -301,12 +301,23 @@ class Journal:
         account.inner = inner.open(account.scope, account.limits, root=account.root)
         account.limits_due = False
         self.told.accounts += 1
-        if any(inner.spent(account.inner)[1]):
+        settled = inner.spent(account.inner)[1]
+        if any(settled):
             account.shared = True  # another process has spent on it: it never lived here alone
             _log.warning("%r was opened while the store was lost, and others have spent on it before", account.scope)
+            self._forget_brought(account, settled)
         if account.halted:
             account.halt_due = True
             self.changed(account)
+
+    def _forget_brought(self, account: StandbyAccount, settled: Amounts) -> None:
+        """Of what the run knew of its past and what the store has of it, the larger counts."""
+        alone = (account,)
+        booked = account.spent_here.get(alone)
+        if booked is not None:
+            twice = map(min, account.brought, settled)
+            account.spent_here[alone] = Amounts(*(all_ - less for all_, less in zip(booked, twice, strict=True)))
+            account.brought = ZERO
 
     def _change(self, inner: Ledger, account: StandbyAccount) -> None:
         if account.closed or account.inner is None:

@@ -186,6 +186,8 @@ class StandbyLedger(Holds, Ledger):
         def here() -> None:
             if charge_id in levels[0].charges:
                 return
+            if len(levels) == 1 and levels[0].inner is None and levels[0].untouched:
+                levels[0].brought = levels[0].brought.plus(amounts)
             self.shadow.charge(levels, amounts, charge_id)
             if asked:
                 self.journal.charge(levels, amounts, charge_id)

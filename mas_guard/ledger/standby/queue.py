@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from mas_guard.errors import StoreUnavailable
-from mas_guard.ledger.base import Ask, Grant, Ticket
+from mas_guard.ledger.base import AccountLost, Ask, Grant, Ticket
 from mas_guard.ledger.standby.passage import Passage
 from mas_guard.ledger.standby.shadow import Levels, ours
 
@@ -187,8 +187,11 @@ class Waiting(Passage):
                     if place.early:
                         self._answered(place)
                     return
-            self.either(lambda: self.inner.cancel(found), lambda: self.journal.left(found))  # it has left meanwhile
+            self._leave(found)  # it went elsewhere meanwhile
             return
+
+    def _leave(self, theirs: Ticket) -> None:
+        self.either(lambda: self.inner.cancel(theirs), lambda: self.journal.left(theirs))
 
     def _queue_failed(self, place: Place, error: Exception, epoch: int) -> None:
         ticket = place.ticket
@@ -241,8 +244,18 @@ class Waiting(Passage):
         if place.theirs is None:
             place.early = True
             return
-        ticket, found = place.ticket, place.theirs.result
-        if ticket.place is not place or found is None:
+        ticket = place.ticket
+        if ticket.place is not place:
+            return
+        try:
+            found = place.theirs.result
+        except (
+            AccountLost,
+            ValueError,
+        ):  # one of its accounts is lost or closed; who waits hears of it by asking again
+            found = None
+        if found is None:
+            self._let_go(ticket)
             return
         hold_id = ticket.ask.hold_id
         if isinstance(found, Grant) and not found.spent:

@@ -30,17 +30,25 @@ class StandbyAccount(MemoryAccount):
         shared: True where other processes pay from it too, or may: without the store nothing is granted on it.
         wanted: True where somebody wanted to share it while the store was lost.
         limits_due, halt_due: True where its limits, or whether it is halted, must still be told to the store.
+        brought: What was charged on it before its first hold, while the store was not reached: a resumed run brings what
+            it knows of its past.
         spent_here: What was spent without the store, by the levels that pay for it; this account is the first of them.
     """
 
-    __slots__ = ("halt_due", "inner", "limits_due", "root", "shared", "spent_here", "wanted")
+    __slots__ = ("brought", "halt_due", "inner", "limits_due", "root", "shared", "spent_here", "wanted")
 
     def __init__(self, scope: str, limits: Limits, root: str = "") -> None:
         super().__init__(scope, limits)
         self.inner: Account | None = None
         self.root = root
         self.shared = self.wanted = self.limits_due = self.halt_due = False
+        self.brought = ZERO
         self.spent_here: dict[Levels, Amounts] = {}
+
+    @property
+    def untouched(self) -> bool:
+        """True until it has had a hold."""
+        return not self.ended and not any(self.held())
 
     def used(self) -> tuple[int, ...]:
         """What is spent or held here, unit by unit."""
