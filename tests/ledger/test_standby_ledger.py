@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 from collections.abc import Iterator
 from itertools import count
 
@@ -63,6 +65,48 @@ class TestStandbyOverRedis(LedgerContract):
         def make(clock):
             prefix = os.urandom(8).hex()
             return standby(lambda: RedisLedger(server.url, clock=clock, prefix=prefix), clock)
+
+        return make
+
+    @pytest.fixture
+    def elsewhere(self, server, ledger, clock) -> StandbyLedger:
+        from mas_guard.ledger.redis import RedisLedger
+
+        ledger.sweep()
+        return standby(lambda: RedisLedger(server.url, clock=clock, prefix=ledger.inner.prefix), clock)
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+class TestStandbyAwaited(LedgerContract):
+    """Every call that can be awaited is, on a loop in another thread."""
+
+    @pytest.fixture
+    def make_ledger(self, server, loop) -> MakeLedger:
+        from mas_guard.ledger.redis import RedisLedger
+
+        class Awaited(StandbyLedger):
+            def reserve(self, ask):
+                return asyncio.run_coroutine_threadsafe(self.reserve_async(ask), loop).result(60)
+
+            def dispatch(self, hold_id, lease):
+                return asyncio.run_coroutine_threadsafe(self.dispatch_async(hold_id, lease), loop).result(60)
+
+            def settle(self, hold_id, actual):
+                return asyncio.run_coroutine_threadsafe(self.settle_async(hold_id, actual), loop).result(60)
+
+        def make(clock):
+            prefix = os.urandom(8).hex()
+            return Awaited(lambda: RedisLedger(server.url, clock=clock, prefix=prefix), place="the store", now=clock)
 
         return make
 
