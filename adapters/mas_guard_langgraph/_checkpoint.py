@@ -10,6 +10,8 @@ A run that is suspended writes once more, since a node that interrupts commits n
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import functools
 import itertools
 import json
@@ -17,10 +19,11 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from mas_guard.adapter import GuardStopped
+from mas_guard.adapter import GuardStopped, Run
 from mas_guard_langgraph._frame import Frame, current_frame
 
 KEY = "__mas_guard"
+LOOP = "langgraph: the outermost loop"
 
 _suspensions = itertools.count()
 
@@ -95,10 +98,40 @@ def make_suspend(original: Callable[..., Any]) -> Callable[..., Any]:
     return suppress_interrupt
 
 
+def wait_until_saved(run: Run) -> None:
+    """Return once the graph's latest checkpoint is where a resume finds it: LangGraph writes it beside the next step."""
+    saving = getattr(run.adapter_state.get(LOOP), "_put_checkpoint_fut", None)
+    if isinstance(saving, concurrent.futures.Future):
+        saving.exception()  # its error is LangGraph's to raise
+    elif saving is not None and not _runs_here(saving.get_loop()):
+        asyncio.run_coroutine_threadsafe(_ended(saving), saving.get_loop()).result()
+
+
+async def wait_until_saved_async(run: Run) -> None:
+    """As `wait_until_saved`."""
+    saving = getattr(run.adapter_state.get(LOOP), "_put_checkpoint_fut", None)
+    if isinstance(saving, concurrent.futures.Future):
+        await _ended(asyncio.wrap_future(saving))
+    elif saving is not None and _runs_here(saving.get_loop()):
+        await _ended(saving)
+
+
+def _runs_here(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
+
+
+async def _ended(saving: asyncio.Future[Any]) -> None:
+    await asyncio.wait({saving})
+
+
 def _put(checkpoint: Any, frame: Frame) -> None:
-    """Add the run's record; a run that has spent nothing and gone nowhere leaves none, nor an earlier run's."""
+    """Add the run's record; a run that has spent nothing and gone nowhere leaves none, nor an earlier run's. One whose
+    effects must happen at most once leaves it from the start: what goes on from there is the same run."""
     seen = {node: versions for node, versions in checkpoint["versions_seen"].items() if node != KEY}
-    if frame.run.has_history():
+    if frame.run.has_history() or frame.run.policy.once_tools:
         seen[KEY] = {json.dumps(frame.run.snapshot(), separators=(",", ":")): 0}
     elif KEY not in checkpoint["versions_seen"]:
         return
@@ -122,6 +155,8 @@ def _save_spend(frame: Frame, loop: Any) -> None:
 
 
 def _entered(frame: Frame, loop: Any) -> None:
+    if frame.root:
+        frame.run.adapter_state[LOOP] = loop
     if frame.root and not frame.started:
         _started(frame, loop)
 

@@ -12,13 +12,18 @@ import functools
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from mas_guard.adapter import ToolCall, live_call
+from mas_guard.adapter import Run, ToolCall, live_call
 
 Make = Callable[..., Any]
 
 TOOLS = "langchain_core.tools"
 PARSING = "_parse_input"
 AROUND = ("run", "arun", "_to_args_and_kwargs")
+
+
+def happens_once(run: Run, call: ToolCall) -> bool:
+    """True where the effect of *call* is recorded, so that the run that it belongs to must be found again by a resume."""
+    return run.policy.once_key(call.tool) is not None and run.policy.rule_mode("once") == "enforce"
 
 
 def watched(call: ToolCall, send: Callable[[], Any]) -> Callable[[], Any]:

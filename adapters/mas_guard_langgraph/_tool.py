@@ -24,7 +24,8 @@ from mas_guard.adapter import (
     guard_call_async,
 )
 from mas_guard_langgraph import _translate
-from mas_guard_langgraph._effect import watched, watched_async, with_note
+from mas_guard_langgraph._checkpoint import wait_until_saved, wait_until_saved_async
+from mas_guard_langgraph._effect import happens_once, watched, watched_async, with_note
 from mas_guard_langgraph._frame import current_task
 from mas_guard_langgraph._pause import ask_person, can_pause
 
@@ -46,6 +47,8 @@ def make_run(original: Make) -> Make:
         send = watched(call, lambda: original(self, tool_input, *arguments, **keywords))
         read = functools.partial(_read, call)
         answered_to = keywords.get("tool_call_id")
+        if happens_once(active, call):
+            wait_until_saved(active)
         try:
             result = guard_call(active, call, send, read)
             while call.waits_for:
@@ -74,6 +77,8 @@ def make_arun(original: Make) -> Make:
         send = watched_async(call, lambda: original(self, tool_input, *arguments, **keywords))
         read = functools.partial(_read, call)
         answered_to = keywords.get("tool_call_id")
+        if happens_once(active, call):
+            await wait_until_saved_async(active)
         try:
             result = await guard_call_async(active, call, send, read)
             while call.waits_for:

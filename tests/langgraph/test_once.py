@@ -6,6 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from langgraph.types import Command, RetryPolicy, interrupt
 import mas_guard
 from mas_guard.records import MemoryRecordStore
 from mas_guard.testing import ModelServer, Reply, Request, call, text
+from mas_guard_langgraph import _tool
 from tests.langgraph.apps import QUESTION, model, talking_node
 from tests.langgraph.refunding_app import THREAD
 
@@ -309,6 +311,78 @@ def test_a_resume_after_an_error_is_told_that_it_is_unknown(bank: Bank, serve: A
         app.invoke(QUESTION, THREAD)
     (answer,) = told(app.invoke(None, THREAD))
     assert UNKNOWN in answer and bank.paid == ["A1"]
+
+
+class KeepsTheInputAlone(InMemorySaver):
+    """A checkpointer as a kill leaves it that came before anything later was written."""
+
+    def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+        if metadata["source"] != "input" and not self.all_of_it:
+            return config
+        return super().put(config, checkpoint, metadata, new_versions)
+
+    def put_writes(self, *arguments: Any) -> None:
+        return None
+
+    all_of_it = False
+
+
+def test_a_resume_from_the_very_first_checkpoint_is_the_same_run(bank: Bank, serve: Any) -> None:
+    bank.fails = TimeoutError("the bank did not answer")
+    saver = KeepsTheInputAlone()
+    app = mas_guard.wrap(
+        create_agent(model(serve(asks(*TWICE))), [refund_tool(bank)], checkpointer=saver, name="desk"), **ONCE
+    )
+    with pytest.raises(TimeoutError):
+        app.invoke(QUESTION, THREAD)
+    saver.all_of_it = True
+    assert all(UNKNOWN in answer for answer in told(app.invoke(None, THREAD)))
+    assert bank.paid == ["A1"]
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_the_tool_is_not_called_before_the_run_can_be_resumed(
+    serve: Any, monkeypatch: pytest.MonkeyPatch, asynchronous: bool
+) -> None:
+    """LangGraph writes checkpoints beside the next step: here one that is not written before the tool waits for it."""
+    waiting = threading.Event()
+    seen: list[bool] = []
+
+    class Slow(InMemorySaver):
+        written = False
+
+        def put(self, config: Any, checkpoint: Any, metadata: Any, new_versions: Any) -> Any:
+            if metadata["step"] == 1:
+                assert waiting.wait(10)
+            saved = super().put(config, checkpoint, metadata, new_versions)
+            self.written = metadata["step"] == 1
+            return saved
+
+        async def aput(self, *arguments: Any) -> Any:
+            return await asyncio.to_thread(self.put, *arguments)
+
+    def refund(order_id: str) -> str:
+        """Pay an order back."""
+        seen.append(saver.written)
+        return "paid"
+
+    async def refund_slowly(order_id: str) -> str:
+        """Pay an order back."""
+        return refund(order_id)
+
+    def watched(run: Any) -> Any:
+        waiting.set()
+        return wait(run)
+
+    name = "wait_until_saved_async" if asynchronous else "wait_until_saved"
+    wait = getattr(_tool, name)
+    monkeypatch.setattr(_tool, name, watched)
+    saver = Slow()
+    pay = tool("refund")(refund_slowly if asynchronous else refund)
+    agent = create_agent(model(serve(asks({"order_id": "A1"}))), [pay], checkpointer=saver, name="desk")
+    app = mas_guard.wrap(agent, **ONCE)
+    _ = await app.ainvoke(QUESTION, THREAD) if asynchronous else app.invoke(QUESTION, THREAD)
+    assert seen == [True]
 
 
 def in_a_process_of_its_own(url: str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
