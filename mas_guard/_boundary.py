@@ -87,6 +87,8 @@ def finish(
         run.outcome = outcome
     if run.stop is not None:
         run.stop.error.outcome = outcome
+    elif isinstance(result.error, StoreUnavailable):
+        result.error.outcome = outcome
     engine = run.engine
     engine.event(
         run,

@@ -27,4 +27,8 @@ def follow_forks() -> None:
     global _following
     if not _following:
         _following = True
+        # What is registered last is called first: the run is shared before the stores close and hold still for the fork.
+        import mas_guard.ledger.sqlite.forking
+        import mas_guard.ledger.standby  # noqa: F401
+
         os.register_at_fork(before=_share_before_fork)

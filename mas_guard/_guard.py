@@ -341,11 +341,13 @@ class Guard:
 
     def status(self) -> dict[str, Any]:
         """What is armed, running, and spent now."""
+        store = self.engine.store(self.engine.policy)
         return {
             "mode": (self._process_policy or self.engine.policy).mode,
             "armed": {name: adapter.found_version() for name, adapter in self._armed.items()},
             "not_armed": dict(self.not_armed),
             "internal_errors": self.engine.plugins.errors.count,
+            "store": {"place": store.place, "shared": store.shared, "reachable": store.reachable},
             "runs": [
                 {
                     "id": run.id,

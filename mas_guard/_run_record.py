@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mas_guard import errors
 from mas_guard._resuming import TopUps, stop_record
+from mas_guard._store import Alter
 from mas_guard.errors import GuardStopped, StoreUnavailable
 from mas_guard.types import Amounts, Limits, Outcome
 
@@ -219,16 +220,19 @@ class RunRecord:
             "top_ups": run.engine.top_ups(run.id).saved(),
         }
 
-    def _write(self, alter: Any) -> None:
+    def _write(self, alter: Alter) -> None:
         store, run = self._store, self._run
         if not self.shared and not store.reachable:
-            return  # known to be lost, and nobody else needs it: what it says is written with the run's end
+            store.write_later(RUNS, run.id, alter)  # nobody else needs it now
+            return
         try:
+            store.write_what_is_left()
             store.records.change(RUNS, run.id, alter)
         except store.records.driver_errors as error:
             if self.shared:
                 raise self._lost(error) from error
-            run.note(f"the record of this run could not be kept in {store.place}")
+            store.write_later(RUNS, run.id, alter)
+            run.note(f"the record of this run could not be kept in {store.place} when it was due")
 
     def _lost(self, error: Exception) -> StoreUnavailable:
         return StoreUnavailable(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 
 Tell = Callable[[str, Mapping[str, Any]], None]
 Answer = TypeVar("Answer")
+Alter = Callable[[dict[str, Any]], dict[str, Any] | None]
+
+KEPT_FOR_LATER = 1_000
+"""Changes of records that wait for the return of a lost store; the oldest are given up."""
 
 logger = logging.getLogger("mas_guard")
 
@@ -50,6 +55,7 @@ class Store:
         self._open_records = open_records
         self._records: RecordStore | None = None
         self._lock = threading.Lock()
+        self._later: deque[tuple[str, str, Alter]] = deque(maxlen=KEPT_FOR_LATER)
 
     @property
     def records(self) -> RecordStore:
@@ -74,6 +80,23 @@ class Store:
         except self.records.driver_errors as error:
             logger.warning("What is kept in %s could not be read or written: %s", self.place, error)
             return None
+
+    def write_later(self, kind: str, key: str, alter: Alter) -> None:
+        """Change a record once the store is back: with the next change of any, in order."""
+        self._later.append((kind, key, alter))
+
+    def write_what_is_left(self) -> None:
+        """Make the changes that were due while the store was lost. Raises the records' own error where it still is."""
+        while self._later:
+            try:
+                kind, key, alter = self._later.popleft()
+            except IndexError:
+                return
+            try:
+                self.records.change(kind, key, alter)
+            except Exception:
+                self._later.appendleft((kind, key, alter))
+                raise
 
     def share(self, account: Account) -> None:
         """Say that other processes pay from *account* too: without the store nothing more is granted on it.

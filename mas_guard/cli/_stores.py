@@ -11,8 +11,27 @@ from mas_guard._engine import Engine
 from mas_guard._plugins import Plugins
 from mas_guard._store import Store
 from mas_guard.config import load_policy
-from mas_guard.errors import ConfigError
+from mas_guard.errors import ConfigError, GuardError, StoreUnavailable
 from mas_guard.types import NANO_USD_PER_USD, UNITS, Amounts, Limits
+
+
+class StoreCommands(click.Group):
+    """A group whose commands look at a store: one that does not answer is said, and is no traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except StoreUnavailable as error:  # no run was stopped, so it is no exit code 3
+            raise GuardError(str(error)) from error
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in ("redis", "sqlite3") and not isinstance(error, OSError):
+                raise
+            raise GuardError(
+                f"The store cannot be read or written ({type(error).__name__}: {error}). Start it, or give --store; "
+                "`mas-guard doctor` looks at it more closely."
+            ) from error
+
 
 STORE = click.option("--store", "store_url", metavar="URL", help="Where budgets are kept; by default STORE.")
 

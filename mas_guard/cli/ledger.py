@@ -8,11 +8,11 @@ from itertools import islice
 import click
 
 from mas_guard.cli._output import FORMAT
-from mas_guard.cli._stores import STORE, AmountOfUsd, named, shared_store, table, used
+from mas_guard.cli._stores import STORE, AmountOfUsd, StoreCommands, named, shared_store, table, used
 from mas_guard.types import UNITS, Amounts
 
 
-@click.group()
+@click.group(cls=StoreCommands)
 @STORE
 @click.pass_context
 def ledger(context: click.Context, store_url: str | None) -> None:

@@ -13,7 +13,7 @@ from mas_guard._fleet import FoundRun
 from mas_guard._run_record import limits_from
 from mas_guard._store import Store
 from mas_guard.cli._output import FORMAT
-from mas_guard.cli._stores import STORE, AmountOfUsd, named, shared_store, table, used
+from mas_guard.cli._stores import STORE, AmountOfUsd, StoreCommands, named, shared_store, table, used
 from mas_guard.config.table import setting_of
 from mas_guard.config.values import read
 from mas_guard.ledger import Balance
@@ -24,7 +24,7 @@ from mas_guard.types import UNITS, Amounts
 SHORT = 12  # characters of an id that tell runs apart; commands take as many
 
 
-@click.group()
+@click.group(cls=StoreCommands)
 @STORE
 @click.pass_context
 def runs(context: click.Context, store_url: str | None) -> None:

@@ -133,3 +133,10 @@ def test_the_books_are_shown_account_by_account(guarded: mas_guard.Guard, comman
 def test_a_store_in_memory_cannot_be_looked_at(command: Command, variables: dict[str, str]) -> None:
     variables["MAS_GUARD_STORE"] = "memory://"
     assert "no other process sees them" in command("runs", "list", code=2)
+
+
+def test_a_store_that_does_not_answer_is_said_without_a_traceback(command: Command, variables: dict[str, str]) -> None:
+    variables["MAS_GUARD_STORE"] = "redis://127.0.0.1:1/0"
+    for words in (("runs", "list"), ("runs", "stop", "x"), ("ledger", "show"), ("ledger", "reconcile")):
+        said = command(*words, code=2)
+        assert "Traceback" not in said and "127.0.0.1" in said

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import mas_guard
-from mas_guard import _guard
+from mas_guard import _fleet, _guard
 from mas_guard.testing import ModelServer
 from tests.fleet.conftest import Worker
 from tests.fleet.test_one_budget import ask, carried
@@ -88,6 +88,28 @@ def test_a_shared_run_is_refused_meanwhile_and_goes_on_afterwards(
         assert run.spent.model_calls == 3
     assert run.outcome is not None and run.outcome.status == "completed"
     assert spent_on_the_store(run.id) == 3
+
+
+def test_runs_that_began_and_ended_meanwhile_are_listed_afterwards(
+    guarded: mas_guard.Guard, server: RedisServer, model_server: ModelServer
+) -> None:
+    with mas_guard.run("before"):
+        ask()
+    server.kill()
+    with mas_guard.run("meanwhile") as run:
+        ask()
+    assert mas_guard.status()["store"]["reachable"] is False
+    server.start()
+    found_again(guarded, guarded.engine.ledger.sweep)
+    with mas_guard.run("after"):
+        ask()
+    found = _fleet.runs(guarded.engine.store(guarded.engine.policy), most=9)
+    assert sorted((one.value["name"], one.status) for one in found) == [
+        ("after", "completed"),
+        ("before", "completed"),
+        ("meanwhile", "completed"),
+    ]
+    assert _fleet.run_of(guarded.engine.store(guarded.engine.policy), run.id).value["spent"][1] == 1
 
 
 def test_a_process_starts_without_its_store_and_says_so(
