@@ -164,4 +164,4 @@ class Scene:
 
     def balance(self, scope: str) -> Balance:
         """How an account stands in the store itself."""
-        return dict(self.store.books.balances())[scope]
+        return self.store.books.read(self.store.books._accounts[scope])

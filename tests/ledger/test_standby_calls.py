@@ -106,6 +106,50 @@ def test_an_answer_under_way_when_the_store_is_lost_is_counted_before_it_comes(s
     assert scene.balance("run").held == calls(1)
 
 
+def test_who_waits_behind_an_answer_under_way_is_served_where_that_is_a_refusal(scene, ledger):
+    run = ledger.open("run", Limits(tokens=100))
+    queued = []
+
+    def meanwhile(call: str) -> str:
+        if call == "reserve":
+            scene.lose()
+            queued.append(InQueue(ledger, asking("waits", run, tokens(50))))
+            assert queued[0].waits
+        return WELL
+
+    scene.store.fate = meanwhile
+    refused(ledger.reserve(asking("too much", run, tokens(150))))
+    granted(queued[0].granted)
+
+
+def test_a_failure_of_before_the_return_does_not_count_as_another_loss(scene, ledger):
+    run = ledger.open("run", Limits(tokens=100))
+    granted(ledger.reserve(asking("a", run, tokens(50))))
+
+    def meanwhile(call: str) -> str:
+        scene.lose()
+        scene.bring_back()
+        return BEFORE
+
+    scene.store.fate = lambda call: meanwhile(call) if call == "settle" else WELL
+    assert ledger.settle("a", tokens(10)).known
+    assert not ledger.lost
+    assert scene.balance("run").settled == tokens(10)
+    assert [event for event, _ in scene.told] == ["store_lost", "store_back"]
+
+
+def test_a_lease_that_ends_here_a_moment_before_the_store_has_not_ended(scene, ledger):
+    run = ledger.open("run", Limits(tokens=100))
+    granted(ledger.reserve(asking("a", run, tokens(60), lease=60.0)))
+    scene.store.books.clock = lambda: 1_000_000.0
+    scene.clock.now += 61
+    ledger.sweep()
+    assert ledger.dispatch("a", 900.0)
+    scene.lose()
+    assert ledger.read(run).held == tokens(60)
+    refused(ledger.reserve(asking("b", run, tokens(41))))
+
+
 def test_what_was_granted_with_another_output_is_brought_to_the_store_as_it_is(scene, ledger):
     """The answer was lost, and by then more was left."""
     run = ledger.open("run", Limits(tokens=100))
@@ -147,6 +191,8 @@ def test_a_hold_that_the_store_has_with_less_is_held_under_another_id(scene, led
     scene.bring_back()
     assert scene.balance("run").held == tokens(100)
     assert ledger.dispatch("a", 60.0)
+    nested = asking("nested", run, tokens(50), inside=frozenset({"a"}))
+    assert not refused(ledger.reserve(nested)).can_wait  # it would wait for the call around it
     assert granted(ledger.reserve(asking("a", run, tokens(10)))).hold_id == "a"
     assert ledger.settle("a", tokens(95)) == ledger.settle("a", tokens(1))
     assert (scene.balance("run").settled, scene.balance("run").held) == (tokens(95), ZERO)

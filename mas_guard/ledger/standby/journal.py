@@ -382,9 +382,10 @@ class Journal:
             self.told.ended += 1
 
     def _bring(self, inner: Ledger, entry: Entry, levels: tuple[Account, ...], amounts: Amounts, lease: float) -> None:
-        """See to it that the store has the hold, with these amounts; where they do not fit there, with what does.
+        """See to it that the store has the hold, with these amounts.
 
-        They fit, unless a call has used more than it held: then what is left there must not be granted to others.
+        Where they do not fit, because another call has used more than it held, a live one is held with what does: that
+        must not be granted to others. One that has ended is charged.
         """
         hold_id, present = entry.hold_id, entry.state == PRESENT
         if not levels or (present and inner.dispatch(self.name(hold_id), lease)):
@@ -396,7 +397,7 @@ class Journal:
             name = self.name(hold_id)
             found = inner.reserve_fitting(Ask(name, levels, amounts, lease=lease, passes_halt=True))
             if isinstance(found, Refusal):
-                amounts = _fitting(inner, levels, amounts)
+                amounts = _fitting(inner, levels, amounts) if entry.ended is None else ZERO
                 if not any(amounts):
                     return
             elif found.amounts == amounts or (

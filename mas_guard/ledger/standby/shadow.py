@@ -154,7 +154,6 @@ class Shadow(MemoryLedger):
             waiter = cast("Waiter", ticket)
             if waiter.waiting:
                 self.leave(waiter, None)
-        self._agenda.clear()
 
     def become_another_process(self) -> None:
         """In a forked process: whoever waits, or holds the lock, is the parent's."""
