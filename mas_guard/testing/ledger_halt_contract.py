@@ -97,6 +97,20 @@ class LedgerHaltContract(LedgerFixtures):
         ledger.settle("a", ZERO)
         granted(other.granted)
 
+    def test_who_waits_for_one_level_is_refused_when_another_of_its_levels_is_halted(
+        self, ledger: Ledger, elsewhere: Ledger
+    ) -> None:
+        run, group = ledger.open("run", Limits(tokens=100)), ledger.open("group", Limits())
+        granted(ledger.reserve(asking("a", run, tokens(100))))
+        first = InQueue(ledger, asking("first", run, tokens(60)))
+        behind = InQueue(ledger, asking("behind", (run, group), tokens(60)))
+        elsewhere.halt(elsewhere.open("group", Limits()))
+        until_answered(ledger, behind)
+        assert behind.refused.halted
+        assert first.waits
+        ledger.halt(run)
+        assert first.refused.halted
+
     def test_the_concluding_call_waits_in_a_halted_account_and_keeps_no_refusal_back(self, ledger: Ledger) -> None:
         run = ledger.open("run", Limits(tokens=100))
         granted(ledger.reserve(asking("a", run, tokens(100))))

@@ -16,9 +16,9 @@ from mas_guard.ledger.redis.account import HANDLE_REMEMBERS, RedisAccount, Redis
 from mas_guard.ledger.redis.exchange import Exchange, NotAcknowledged
 from mas_guard.ledger.redis.figures import Figures
 from mas_guard.ledger.redis.incarnation import judge_behind, judge_gone
-from mas_guard.ledger.redis.keys import books_key
+from mas_guard.ledger.redis.keys import account_key, books_key
 from mas_guard.ledger.redis.requests import SWEPT_AT_ONCE, Clock, Requests
-from mas_guard.ledger.redis.scripts import Call
+from mas_guard.ledger.redis.scripts import Call, Plain
 from mas_guard.ledger.redis.servers import Servers
 from mas_guard.ledger.redis.waiting import WaitingRoom
 from mas_guard.types import UNITS
@@ -157,6 +157,16 @@ class Holds:
         """The accounts where somebody waits."""
         with self.room.lock:
             return list({account: None for waiter in self.room.waiting for account in waiter.accounts})  # type: ignore[misc]
+
+    def halted_among(self, accounts: list[RedisAccount]) -> list[RedisAccount]:
+        """Those of *accounts* that are halted: who waits there hears of it, in turn or not."""
+        halted: list[RedisAccount] = []
+        for books in dict.fromkeys(account.books for account in accounts):
+            here = [account for account in accounts if account.books == books]
+            asked = (Plain(b"HGET", account_key(books, account.scope), b"halted") for account in here)
+            found = self.exchange.call(books, *asked)
+            halted += [account for account, value in zip(here, found, strict=True) if value is not None]
+        return halted
 
     def levels_of(self, hold_id: str) -> tuple[RedisAccount, ...]:
         """The accounts of a hold that was granted here; none where it was not."""

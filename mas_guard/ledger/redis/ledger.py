@@ -140,6 +140,8 @@ class RedisLedger(Awaited):
         reply = self.exchange.call(level.books, self.requests.halt(level, halted), acknowledged=True)[0]
         if isinstance(reply, list):
             raise judge_gone(level, reply[2], self.retention)
+        if halted:
+            self.room.look_at_all(level)
         self.serve((level,))
 
     def charge(self, accounts: tuple[Account, ...], amounts: Amounts, charge_id: str) -> None:
@@ -283,6 +285,8 @@ class RedisLedger(Awaited):
         self._looked = time.monotonic()
         ends = [seconds for books in self.books_in_use() if (seconds := self.end_leases(books)) is not None]
         if waited_on:
+            for account in self.halted_among(waited_on):
+                self.room.look_at_all(account)
             self.room.serve(waited_on)
             ends.append(LOOK_AGAIN)
         return min(ends, default=None)

@@ -156,6 +156,13 @@ class WaitingRoom:
                 self._serving = False
             raise
 
+    def look_at_all(self, account: RedisAccount) -> None:
+        """Look next at all who wait on *account*, which is halted, those who pass left out: nobody is in turn there."""
+        with self.lock:
+            if account.queue is not None:
+                refused = [waiter for waiter in _of(account.queue.everyone) if not waiter.ask.passes_halt]
+                self._newcomers.update(dict.fromkeys(refused))
+
     def somebody_ahead(self, ask: Ask) -> tuple[RedisAccount, int, int] | None:
         """The first level and unit of *ask* where others wait, and how many."""
         full = needed(ask, ask.output)
@@ -211,7 +218,7 @@ class WaitingRoom:
                 return
             outlook = found.outlook
             for account in found.halted_accounts:
-                self._look_at_all(account)
+                self.look_at_all(account)
             if found.halted is not None:
                 self.leave(waiter, found.halted)
             elif outlook.lacking is not None:
@@ -223,13 +230,6 @@ class WaitingRoom:
             else:
                 self._line_up(waiter, found.short())
                 return
-
-    def _look_at_all(self, account: RedisAccount) -> None:
-        """Look next at all who wait on *account*, which is halted, those who pass left out: nobody is in turn there."""
-        with self.lock:
-            if account.queue is not None:
-                refused = [waiter for waiter in _of(account.queue.everyone) if not waiter.ask.passes_halt]
-                self._newcomers.update(dict.fromkeys(refused))
 
     def _line_up(self, waiter: RedisWaiter, short: list[tuple[RedisAccount, int]]) -> None:
         with self.lock:
