@@ -1,9 +1,9 @@
 """A ledger over a store that may be lost: what lives in this process alone goes on without it.
 
-While the store answers, it decides, and what it has acknowledged is noted in a shadow (`shadow.py`). Once it
-does not answer, what is shared with other processes is refused with `StoreUnavailable`, and nothing is latched. The
-accounts of this process alone go on from the shadow, with what they have left: never more than their limit over both.
-What the store missed is told to it when it is back (`journal.py`), before it decides again. When it is tried
+While the store answers, it decides, and what it has acknowledged is noted in a shadow (`shadow.py`). Once it does not
+answer, what is shared with other processes is refused with `StoreUnavailable`, and nothing is latched. The accounts of
+this process alone go on from the shadow, with what they have left: never more than their limit over both. What the store
+missed is noted (`journal.py`) and told to it when it is back (`telling.py`), before it decides again. When it is tried
 stands in `outage.py`. What is spent already is never refused: settles, releases and charges are always taken.
 
 Here are the accounts; holds stand in `holds.py`, those who wait in `queue.py`.
@@ -20,13 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal, NoReturn, cast
 
 from mas_guard.errors import StoreUnavailable
-from mas_guard.ledger.base import (
-    Account,
-    AccountLost,
-    Balance,
-    CrashedHold,
-    Ledger,
-)
+from mas_guard.ledger.base import Account, AccountLost, Balance, CrashedHold, Ledger
 from mas_guard.ledger.standby.holds import Holds
 from mas_guard.ledger.standby.outage import Tell
 from mas_guard.ledger.standby.shadow import Levels, StandbyAccount, ours

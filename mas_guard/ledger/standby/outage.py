@@ -16,8 +16,9 @@ from typing import Any
 from mas_guard.errors import GuardError, StoreUnavailable
 from mas_guard.ledger.base import AccountLost, Ledger
 from mas_guard.ledger.standby.back_off import BackOff
-from mas_guard.ledger.standby.journal import Journal, Told
+from mas_guard.ledger.standby.journal import Told
 from mas_guard.ledger.standby.shadow import Door, Shadow
+from mas_guard.ledger.standby.telling import Telling
 from mas_guard.types import Limits
 
 AT_ONCE = 20
@@ -61,7 +62,7 @@ class Outage:
         self.epoch = 0
         self.shadow = Shadow(now)
         self.door = Door(self.shadow)
-        self.journal = Journal(self.shadow)
+        self.journal = Telling(self.shadow)
         self._make, self._tell, self._now = make, tell, now
         self._inner: Ledger | None = None
         self._errors = _START_ERRORS
