@@ -14,12 +14,12 @@ _following = False
 
 def _share_before_fork() -> None:
     run = current_run.get()
-    if run is None:
-        return
-    try:
-        run.record.share()
-    except Exception as error:  # the app's fork must not fail; both sides refuse to spend without the store
-        logger.warning("Run %s is forked and could not be shared: %s", run.id, error)
+    while run is not None:  # and those around it, whose money it spends
+        try:
+            run.record.share()
+        except Exception as error:  # the app's fork must not fail; both sides refuse to spend without the store
+            logger.warning("Run %s is forked and could not be shared: %s", run.id, error)
+        run = run.outer
 
 
 def follow_forks() -> None:
