@@ -321,10 +321,10 @@ class LedgerMachine(RuleBasedStateMachine):
         self.truth.take(ask, grant.output)
 
     def _overtakes(self, ask: Ask, number: int | None = None) -> bool:
-        """True where *ask* takes units that one who arrived before it has found short ever since."""
+        """True where *ask* takes units that one who arrived before it has found short ever since, and which have a limit."""
         full = cost(ask, ask.output)
         return any(
-            full[unit] and level.account in ask.accounts
+            full[unit] and level.limits[unit] is not None and level.account in ask.accounts
             for waits in self.waiting
             if number is None or waits.number < number
             for level, unit in waits.short or ()

@@ -63,7 +63,7 @@ def awaited(loop):
             return asyncio.run_coroutine_threadsafe(task(), loop).result(60)
 
     with RedisServer() as server:
-        yield lambda clock, prefix="": InTasks(server.url, clock=clock, prefix=prefix or os.urandom(8).hex())
+        yield lambda clock, prefix="": InTasks(server.url, 20.0, clock=clock, prefix=prefix or os.urandom(8).hex())
 
 
 class TestAwaitedRedisLedger(LedgerContract):

@@ -36,7 +36,7 @@ def make(server: RedisServer):
     from mas_guard.ledger.redis import RedisLedger
 
     prefix = os.urandom(8).hex()
-    return lambda **more: RedisLedger(server.url, **{"prefix": prefix, **more})
+    return lambda **more: RedisLedger(server.url, **{"timeout": 20.0, "prefix": prefix, **more})
 
 
 @pytest.fixture
