@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from mas_guard.errors import ConfigError
 from mas_guard.ledger import Grant
 from mas_guard.testing.ledger_contract import LedgerContract, MakeLedger
 from mas_guard.testing.ledger_machine import run_ledger_machine
@@ -350,7 +351,7 @@ def test_a_cluster_keeps_the_accounts_of_one_root_together():
         agent, other = ledger.open("agent:8:writer", Limits()), ledger.open("run:8", Limits(tokens=10))
         granted(ledger.reserve(asking("a", (run, group), tokens(60))))
         granted(ledger.reserve(asking("b", (agent, other), tokens(10))))
-        with pytest.raises(ValueError, match="same root"):
+        with pytest.raises(ConfigError, match="lies on one server"):
             ledger.reserve(asking("c", (other, group), tokens(1)))
         assert ledger.dispatch("a", 60.0)
         assert ledger.settle("a", tokens(10)).known
