@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
 import pytest
@@ -57,18 +58,18 @@ def test_a_cancelled_caller_lets_the_tool_run_to_its_end() -> None:
 
 
 def test_an_end_of_the_event_loop_leaves_it_unknown() -> None:
-    engine = engine_with()
+    engine, run_id = engine_with(), os.urandom(8).hex()  # records in memory are those of all tests in this process
 
     async def given_up() -> None:
         bank = SlowBank()
-        with run_in(engine, "r1") as run:
+        with run_in(engine, run_id) as run:
             caller = asyncio.create_task(called_async(run, tool_call(), bank.refund_slowly))
             await bank.entered.wait()
             caller.cancel()
 
     asyncio.run(given_up())
     bank = Bank()
-    with run_in(engine, "r1") as run:
+    with run_in(engine, run_id) as run:
         assert UNKNOWN in called(run, tool_call(), bank.refund)
     assert not bank.paid
 
