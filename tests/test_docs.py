@@ -27,6 +27,7 @@ from pathlib import Path
 import pytest
 
 import mas_guard
+from mas_guard import _guard
 from mas_guard.config import SETTINGS, reference
 from mas_guard.testing import ModelServer, Reply, Request, call, text
 
@@ -100,6 +101,8 @@ def served(
         if name.startswith(("MAS_GUARD_", "OPENAI_", "LANG")):
             monkeypatch.delenv(name)
     mas_guard.uninstrument()
+    # A page is a process of its own: what it names by a relative path lies in its own folder, not in another page's.
+    monkeypatch.setattr(_guard, "_shared", None)
     with ModelServer(script, max_requests=300) as running:
         monkeypatch.setenv("OPENAI_BASE_URL", running.url)
         monkeypatch.setenv("OPENAI_API_KEY", "offline")
