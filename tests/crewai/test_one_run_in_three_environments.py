@@ -30,7 +30,15 @@ def test_three_workers_of_three_frameworks_send_what_one_budget_allows(
     store = f"sqlite:///{tmp_path / 'ledger.db'}"
     monkeypatch.setenv("MAS_GUARD_STORE", store)
     monkeypatch.setattr(_guard, "_shared", None)
-    variables = {"MAS_GUARD_STORE": store, "MODEL_URL": model_server.url, "HOME": str(tmp_path), **QUIET}
+    # Nothing is kept for an owner, so that all eight calls are to be had.
+    monkeypatch.setenv("MAS_GUARD_ON_LIMIT", "abort")
+    variables = {
+        "MAS_GUARD_STORE": store,
+        "MAS_GUARD_ON_LIMIT": "abort",
+        "MODEL_URL": model_server.url,
+        "HOME": str(tmp_path),
+        **QUIET,
+    }
     workers = [
         Worker("graph_app.py", folder=tmp_path, variables=variables, python=str(OTHERS)),
         Worker("agents_app.py", folder=tmp_path, variables=variables, python=str(OTHERS)),
@@ -38,7 +46,8 @@ def test_three_workers_of_three_frameworks_send_what_one_budget_allows(
     ]
     try:
         assert [worker.hear() for worker in workers] == ["ready"] * 3
-        with mas_guard.run("invoices", budget={"model_calls": 8}, on_limit="abort") as run:
+        stopped = pytest.raises(mas_guard.BudgetExceeded)  # in a worker, and so where the run began
+        with stopped, mas_guard.run("invoices", budget={"model_calls": 8}, on_limit="abort") as run:
             carrier: dict[str, str] = {}
             mas_guard.inject(carrier)
             for worker in workers:

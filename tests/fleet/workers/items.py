@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 
 import mas_guard
 
+# What a framework prints goes to standard error, so that standard output holds answers alone.
+_answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+
 
 def work(item: Callable[[], object]) -> None:
     """Work on `{"carrier": …, "items": …}` a line; the guard's stops are counted, by name."""
-    print(json.dumps("ready"), flush=True)
+    print(json.dumps("ready"), file=_answers, flush=True)
     for line in sys.stdin:
         message = json.loads(line)
         done, stops = 0, []
@@ -22,4 +27,4 @@ def work(item: Callable[[], object]) -> None:
                     done += 1
                 except mas_guard.GuardStopped as stop:
                     stops.append(type(stop).__name__)
-        print(json.dumps({"done": done, "stops": sorted(set(stops))}), flush=True)
+        print(json.dumps({"done": done, "stops": sorted(set(stops))}), file=_answers, flush=True)
